@@ -1,0 +1,54 @@
+"""One point of a space."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from supernet.errors import OvnasError
+
+__all__ = ["Architecture"]
+
+_TEXT = re.compile(
+    r"w(?P<width>[\d-]*)(_e(?P<expand>[\d.-]+))?(_d(?P<depth>[\d-]+))?"
+)
+
+
+@dataclass(frozen=True, order=True)
+class Architecture:
+    """The choices that make one sub-network, each tuple in the order of its space's slots.
+
+    `width`: channels of each free channel group. `expand`: ratio of a block's inner channels to its
+    output channels. `depth`: blocks kept in each run of skippable blocks.
+    `str()` gives a stable text, safe in a file name, that `parse` reads back:
+    ``w40-168_e0.2-0.25_d2-3``.
+    """
+
+    width: tuple[int, ...] = ()
+    expand: tuple[float, ...] = ()
+    depth: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        parts = ["w" + "-".join(map(str, self.width))]
+        if self.expand:
+            parts.append("e" + "-".join(f"{ratio:g}" for ratio in self.expand))
+        if self.depth:
+            parts.append("d" + "-".join(map(str, self.depth)))
+        return "_".join(parts)
+
+    @classmethod
+    def parse(cls, text: str) -> Architecture:
+        """Reads the text form. Raises OvnasError for any other text."""
+        match = _TEXT.fullmatch(text.strip())
+        try:
+            if match is None:
+                raise ValueError
+            return cls(
+                width=tuple(int(v) for v in (match["width"] or "").split("-") if v),
+                expand=tuple(float(v) for v in (match["expand"] or "").split("-") if v),
+                depth=tuple(int(v) for v in (match["depth"] or "").split("-") if v),
+            )
+        except ValueError:
+            raise OvnasError(
+                f"an architecture reads like 'w40-168_e0.2-0.25_d2-3', but got {text!r}"
+            ) from None

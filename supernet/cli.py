@@ -1,0 +1,72 @@
+"""What every command shares: the common options, one-line errors, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from supernet.errors import OvnasError
+
+__all__ = ["Command", "parser", "run"]
+
+Command = Callable[[argparse.Namespace], dict[str, Any]]
+
+# Libraries that would report home or draw their own progress bars.
+_QUIET = {"NNCF_CI": "1", "TQDM_DISABLE": "1"}
+
+
+def parser(command: str, description: str) -> argparse.ArgumentParser:
+    """A parser for `python -m <command>` with the options that all commands share."""
+    result = argparse.ArgumentParser(prog=f"python -m {command}", description=description)
+    result.add_argument(
+        "--study", default="digits", metavar="NAME|FILE", help="a shipped study, or a .toml file"
+    )
+    result.add_argument(
+        "--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="where results are kept"
+    )
+    result.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
+    result.add_argument("--json", action="store_true", help="print the result as JSON only")
+    result.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    return result
+
+
+def run(command: Command, arguments: argparse.Namespace) -> int:
+    """Runs `command`; its returned value is printed with --json. Returns the exit code.
+
+    0: done. 2: anything that the user can mend (an OvnasError, a full disk, an interrupt), said in one
+    line on the standard error.
+    """
+    os.environ.update(_QUIET)
+    try:
+        if arguments.seed < 0:
+            raise OvnasError(f"--seed must be >= 0, but got {arguments.seed}")
+        result = command(arguments)
+        if arguments.json:
+            print(json.dumps(result, indent=2))
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is kept, and the same command goes on from there")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except OvnasError as error:
+        if arguments.debug:
+            raise
+        return _fail(str(error))
+    except OSError as error:
+        if arguments.debug:
+            raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(f"the disk is full: free some space at {arguments.runs_dir} and run again")
+        return _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+
+
+def _fail(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,128 @@
+"""The traced graph of a model: torch.fx nodes with the shapes of an example run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from supernet.errors import OvnasError
+
+__all__ = ["Example", "TracedModel", "as_tuple", "reproduces", "trace"]
+
+Example = Tensor | tuple[Tensor, ...]
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class TracedModel:
+    """`module` holds a copy of the model's modules; `shapes` has each tensor node's shape by node name
+    (a tuple of shapes for a node that returns several tensors). `opaque` are modules that could not be
+    traced into, with the reason."""
+
+    module: fx.GraphModule
+    shapes: dict[str, Any]
+    opaque: dict[str, str]
+
+
+def as_tuple(example: Example) -> tuple[Tensor, ...]:
+    """The example inputs as a tuple."""
+    return (example,) if isinstance(example, Tensor) else tuple(example)
+
+
+def trace(model: nn.Module, example: Example) -> TracedModel:
+    """Traces a copy of `model` in evaluation mode and records shapes with one run on `example`.
+
+    A submodule with data-dependent control flow becomes an opaque node. Raises OvnasError where the
+    model itself cannot be traced or run, or its traced graph gives another output.
+    """
+    model = copy.deepcopy(model).eval()
+    inputs = as_tuple(example)
+    with torch.no_grad():
+        try:
+            expected = model(*inputs)
+        except Exception as error:
+            raise OvnasError(
+                f"the model does not run on the example input of shape "
+                f"{[tuple(x.shape) for x in inputs]}: {error}"
+            ) from error
+        tracer = _Tracer()
+        try:
+            graph = tracer.trace(model)
+        except Exception as error:
+            raise OvnasError(
+                "the model cannot be traced by torch.fx: its own forward depends on the values of "
+                f"tensors ({error}); move such code into a submodule, which then stays fixed"
+            ) from error
+        module = fx.GraphModule(model, graph)
+        recorder = _ShapeRecorder(module)
+        actual = recorder.run(*inputs)
+    if not _close(expected, actual):
+        raise OvnasError("the traced graph gives another output than the model; is it random?")
+    return TracedModel(module, recorder.shapes, tracer.opaque)
+
+
+def reproduces(expected: nn.Module, actual: nn.Module, example: Example) -> bool:
+    """Whether two modules give the same output in evaluation mode, within 1e-5 of its largest value."""
+    inputs = as_tuple(example)
+    with torch.no_grad():
+        return _close(expected.eval()(*inputs), actual.eval()(*inputs))
+
+
+class _Tracer(fx.Tracer):
+    """Traces into every submodule that can be traced, and keeps the others as one node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opaque: dict[str, str] = {}
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        path = self.path_of_module(m)
+        n_before = len(self.graph.nodes)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception as error:
+            for node in list(self.graph.nodes)[: n_before - 1 : -1]:
+                self.graph.erase_node(node)
+            self.opaque[path] = f"{type(m).__name__} cannot be traced: {error}"
+            return self.create_proxy("call_module", path, args, kwargs)
+
+
+class _ShapeRecorder(fx.Interpreter):
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.shapes: dict[str, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        self.shapes[n.name] = _shape(result)
+        return result
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (tuple, list)) and value and all(isinstance(v, Tensor) for v in value):
+        return [tuple(v.shape) for v in value]
+    return None
+
+
+def _close(expected: Any, actual: Any) -> bool:
+    if isinstance(expected, Tensor):
+        scale = max(1.0, float(expected.abs().max()) if expected.numel() else 0.0)
+        return bool(torch.allclose(expected, actual, rtol=0, atol=TOLERANCE * scale))
+    if isinstance(expected, dict):
+        return all(_close(expected[key], actual[key]) for key in expected)
+    if isinstance(expected, (tuple, list)):
+        return all(_close(e, a) for e, a in zip(expected, actual, strict=True))
+    return bool(expected == actual)

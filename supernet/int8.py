@@ -1,0 +1,147 @@
+"""A plain module to OpenVINO, and to INT8."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from supernet.errors import OvnasError
+from supernet.graph import Example, as_tuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import openvino as ov
+
+__all__ = ["convert_with_taps", "fold_batchnorm", "quantize", "to_openvino"]
+
+
+def to_openvino(module: nn.Module, example_input: Example) -> ov.Model:
+    """The module as a static-shape OpenVINO model; it shares no weights with the module.
+
+    The BatchNorms of a traced module are folded into its convolutions first, so that each convolution
+    keeps the name that its author gave it.
+    """
+    return convert_with_taps(module, example_input, ())[0]
+
+
+def convert_with_taps(
+    module: nn.Module, example_input: Example, taps: Sequence[str]
+) -> tuple[ov.Model, dict[str, str]]:
+    """As `to_openvino`, and the OpenVINO node name that computes each traced node of `taps`."""
+    import openvino as ov
+    from openvino.passes import ConstantFolding, Manager
+
+    if isinstance(module, fx.GraphModule):
+        module = fold_batchnorm(module)
+        if taps:
+            _add_outputs(module, taps)
+    module = module.eval()
+    inputs = as_tuple(example_input)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.jit").setLevel(logging.ERROR)
+        try:
+            model = ov.convert_model(
+                module, example_input=inputs if len(inputs) > 1 else inputs[0], share_weights=False
+            )
+        except Exception as error:
+            raise OvnasError(f"OpenVINO cannot convert the module: {error}") from error
+    results = model.get_results()
+    names = {}
+    for tap, result in zip(taps, results[len(results) - len(taps) :], strict=True):
+        names[tap] = result.input_value(0).get_node().get_friendly_name()
+        model.remove_result(result)
+    model.reshape({port: list(x.shape) for port, x in zip(model.inputs, inputs, strict=True)})
+    manager = Manager()
+    manager.register_pass(ConstantFolding())
+    manager.run_passes(model)
+    return model, names
+
+
+def quantize(
+    model: ov.Model,
+    samples: Tensor | np.ndarray[Any, Any] | Sequence[Tensor],
+    *,
+    fast: bool = False,
+) -> ov.Model:
+    """INT8 post-training quantisation by NNCF; `samples` has shape (n, C, H, W), all are used.
+
+    `samples` are cut into batches of the model's batch size. `fast` leaves out the bias correction,
+    where only speed matters: the graph is the same.
+    """
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    batch = model.inputs[0].shape[0]
+    n_batches = len(samples) // batch
+    if n_batches < 1:
+        raise OvnasError(f"quantisation needs at least {batch} sample(s), but got {len(samples)}")
+
+    def prepared(start: int) -> Any:
+        items = samples[start * batch : (start + 1) * batch]
+        tensor = items if not isinstance(items, (list, tuple)) else torch.stack(list(items))
+        return tensor.numpy() if isinstance(tensor, Tensor) else tensor
+
+    with _no_progress_bars():
+        return nncf.quantize(
+            model,
+            nncf.Dataset(range(n_batches), prepared),
+            preset=nncf.QuantizationPreset.PERFORMANCE,
+            subset_size=n_batches,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=fast),
+        )
+
+
+def fold_batchnorm(module: fx.GraphModule) -> fx.GraphModule:
+    """A copy in evaluation mode with each BatchNorm that alone reads a convolution folded into it."""
+    module = copy.deepcopy(module).eval()
+    parts = dict(module.named_modules())
+    for node in list(module.graph.nodes):
+        norm = parts.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.running_mean is None:
+            continue
+        source = node.args[0]
+        if source.op != "call_module" or len(source.users) != 1:
+            continue
+        path = str(source.target)
+        conv = parts.get(path)
+        calls = [n for n in module.graph.nodes if n.op == "call_module" and str(n.target) == path]
+        if not isinstance(conv, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) or len(calls) > 1:
+            continue
+        parent, _, leaf = path.rpartition(".")
+        folded = fuse_conv_bn_eval(conv, norm)
+        setattr(module.get_submodule(parent), leaf, folded)
+        parts[path] = folded
+        node.replace_all_uses_with(source)
+        module.graph.erase_node(node)
+    module.recompile()
+    return module
+
+
+def _add_outputs(module: fx.GraphModule, taps: Sequence[str]) -> None:
+    nodes = {node.name: node for node in module.graph.nodes}
+    output = next(node for node in module.graph.nodes if node.op == "output")
+    existing = output.args[0]
+    flat = list(existing) if isinstance(existing, (tuple, list)) else [existing]
+    output.args = (tuple(flat + [nodes[tap] for tap in taps]),)
+    module.recompile()
+
+
+class _no_progress_bars:
+    """NNCF draws its bars on the standard output, which belongs to our own results."""
+
+    def __enter__(self) -> None:
+        from nncf.common.logging import track_progress
+
+        self.kept = track_progress.track.__init__.__kwdefaults__
+        self.module = track_progress
+
+    def __exit__(self, *_: object) -> None:
+        pass

@@ -1,0 +1,247 @@
+"""A study: one TOML file that says what to build, from what, for which target.
+
+Pure data. Every room reads its own section; everything that a study produces lies in `runs/<name>/`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+import types
+import typing
+from dataclasses import MISSING, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from supernet.errors import OvnasError, nearest
+
+__all__ = [
+    "DataSection",
+    "ModelSection",
+    "ProfilingSection",
+    "SearchSection",
+    "SpaceSection",
+    "Study",
+    "TargetSection",
+    "TrainSection",
+    "shipped_studies",
+]
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """`factory` is "package.module:function" of a torch module; `weights` a .safetensors or .pth file."""
+
+    factory: str
+    input_shape: tuple[int, ...]
+    weights: str = ""
+    n_classes: int = 10
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """`name` is "digits" (embedded), "folder" (images in `path`/{train,validation,test}/class/) or "none"."""
+
+    name: Literal["digits", "folder", "none"] = "none"
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class SpaceSection:
+    """Which sub-networks to allow.
+
+    `width`: ratios for every free channel group. `expand`: if given, one ratio a block of its inner
+    channels to its output channels, in place of free inner groups. `max_dropped`: blocks that may be
+    dropped from the end of each run (-1: all).
+    """
+
+    width: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    expand: tuple[float, ...] = ()
+    divisor: int = 8
+    max_dropped: int = -1
+
+
+@dataclass(frozen=True)
+class TrainSection:
+    """Pre-training (where no weights are given) and super-network training."""
+
+    pretrain_epochs: int = 20
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 0.05
+    pretrain_learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    n_random: int = 2
+
+
+@dataclass(frozen=True)
+class TargetSection:
+    """Where the network shall run. `threads` 0: what affinity and cgroup quota allow."""
+
+    threads: int = 1
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class ProfilingSection:
+    """`budget` is a time ("90s", "5m") or a number of networks ("200")."""
+
+    budget: str = "5m"
+
+
+@dataclass(frozen=True)
+class SearchSection:
+    """`evaluations` counts real accuracy evaluations."""
+
+    evaluations: int = 200
+    finalists: int = 6
+    calibration_samples: int = 300
+    max_accuracy_drop: float = 1.0
+
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study. `name` is the file's stem."""
+
+    name: str
+    model: ModelSection
+    data: DataSection = field(default_factory=DataSection)
+    space: SpaceSection = field(default_factory=SpaceSection)
+    train: TrainSection = field(default_factory=TrainSection)
+    target: TargetSection = field(default_factory=TargetSection)
+    profiling: ProfilingSection = field(default_factory=ProfilingSection)
+    search: SearchSection = field(default_factory=SearchSection)
+
+    @classmethod
+    def load(cls, name_or_file: str) -> Study:
+        """A shipped study by its name, or any TOML file by its path.
+
+        Raises OvnasError for an unknown study, a file that is no TOML, an unknown key (naming the
+        nearest) and a value of the wrong type or range.
+        """
+        path = Path(name_or_file)
+        if path.suffix == ".toml":
+            if not path.is_file():
+                raise OvnasError(f"there is no study file {name_or_file!r}")
+            return cls.parse(path.stem, path.read_text(encoding="utf-8"), source=name_or_file)
+        shipped = resources.files("studies").joinpath(f"{name_or_file}.toml")
+        if not re.fullmatch(r"[\w-]+", name_or_file) or not shipped.is_file():
+            raise OvnasError(
+                f"there is no study {name_or_file!r}{nearest(name_or_file, shipped_studies())}"
+                " (or give the path of a .toml file)"
+            )
+        return cls.parse(name_or_file, shipped.read_text(encoding="utf-8"), source=name_or_file)
+
+    @classmethod
+    def parse(cls, name: str, text: str, *, source: str) -> Study:
+        """Reads the TOML `text`; `source` names it in errors."""
+        if not re.fullmatch(r"[\w-]+", name):
+            raise OvnasError(
+                f"a study's file name must be letters, digits, '-' and '_', got {name!r}"
+            )
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise OvnasError(f"study {source}: not valid TOML: {error}") from None
+        sections = {f.name: f for f in fields(cls) if f.name != "name"}
+        for key in tables:
+            if key not in sections:
+                raise OvnasError(f"study {source}: unknown section [{key}]{nearest(key, sections)}")
+        hints = typing.get_type_hints(cls)
+        values = {
+            key: _section(hints[key], tables.get(key, {}), f"study {source}: [{key}]")
+            for key in sections
+        }
+        study = cls(name=name, **values)
+        study._check(source)
+        return study
+
+    def _check(self, source: str) -> None:
+        rules = {
+            "[model] input_shape must be channels, height, width (each >= 1)": len(
+                self.model.input_shape
+            )
+            == 3
+            and min(self.model.input_shape) >= 1,
+            "[model] factory must read 'package.module:function'": re.fullmatch(
+                r"[\w.]+:[\w.]+", self.model.factory
+            )
+            is not None,
+            "[model] n_classes must be >= 2": self.model.n_classes >= 2,
+            "[data] path must be given for name = 'folder'": self.data.name != "folder"
+            or bool(self.data.path),
+            "[space] width must be ratios within 0 < r <= 1": all(
+                0 < r <= 1 for r in self.space.width
+            )
+            and bool(self.space.width),
+            "[space] expand must be ratios > 0": all(r > 0 for r in self.space.expand),
+            "[space] divisor must be >= 1": self.space.divisor >= 1,
+            "[space] max_dropped must be >= 0, or -1 for all": self.space.max_dropped >= -1,
+            "[train] epochs and pretrain_epochs must be >= 1": min(
+                self.train.epochs, self.train.pretrain_epochs
+            )
+            >= 1,
+            "[train] batch_size must be >= 2": self.train.batch_size >= 2,
+            "[train] n_random must be >= 0": self.train.n_random >= 0,
+            "[train] learning rates must be > 0": min(
+                self.train.learning_rate, self.train.pretrain_learning_rate
+            )
+            > 0,
+            "[target] threads must be >= 0, batch >= 1": self.target.threads >= 0
+            and self.target.batch >= 1,
+            "[search] evaluations, finalists and calibration_samples must be >= 1": min(
+                self.search.evaluations, self.search.finalists, self.search.calibration_samples
+            )
+            >= 1,
+            "[search] max_accuracy_drop must be >= 0 (points)": self.search.max_accuracy_drop >= 0,
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                raise OvnasError(f"study {source}: {rule}")
+
+
+def shipped_studies() -> list[str]:
+    """Names of the studies that come with ovnas."""
+    folder = resources.files("studies")
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def _section(kind: type[Section], table: Any, where: str) -> Section:
+    if not isinstance(table, dict):
+        raise OvnasError(f"{where} must be a table, but got {table!r}")
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(kind)
+    for key in table:
+        if key not in known:
+            raise OvnasError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+    for key, spec in known.items():
+        if key not in table and spec.default is MISSING and spec.default_factory is MISSING:
+            raise OvnasError(f"{where}: the key {key!r} is missing")
+    return kind(**{key: _value(hints[key], v, f"{where}: {key!r}") for key, v in table.items()})
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        allowed = typing.get_args(kind)
+        if value not in allowed:
+            raise OvnasError(f"{where} must be one of {', '.join(allowed)}, but got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise OvnasError(f"{where} must be a list, but got {value!r}")
+        (item, _) = typing.get_args(kind)
+        return tuple(_value(item, v, where) for v in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(kind, types.UnionType) or not isinstance(value, kind) or isinstance(value, bool):
+        names = {int: "a whole number", float: "a number", str: "a text in quotes"}
+        raise OvnasError(f"{where} must be {names.get(kind, kind)}, but got {value!r}")
+    if kind is float and not math.isfinite(value):
+        raise OvnasError(f"{where} must be finite, but got {value!r}")
+    return value
