@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Sequence
@@ -89,7 +91,8 @@ def quantize(
         tensor = items if not isinstance(items, (list, tuple)) else torch.stack(list(items))
         return tensor.numpy() if isinstance(tensor, Tensor) else tensor
 
-    with _no_progress_bars():
+    # NNCF draws its progress bars on the standard output, which belongs to our own results.
+    with contextlib.redirect_stdout(io.StringIO()):
         return nncf.quantize(
             model,
             nncf.Dataset(range(n_batches), prepared),
@@ -132,16 +135,3 @@ def _add_outputs(module: fx.GraphModule, taps: Sequence[str]) -> None:
     flat = list(existing) if isinstance(existing, (tuple, list)) else [existing]
     output.args = (tuple(flat + [nodes[tap] for tap in taps]),)
     module.recompile()
-
-
-class _no_progress_bars:
-    """NNCF draws its bars on the standard output, which belongs to our own results."""
-
-    def __enter__(self) -> None:
-        from nncf.common.logging import track_progress
-
-        self.kept = track_progress.track.__init__.__kwdefaults__
-        self.module = track_progress
-
-    def __exit__(self, *_: object) -> None:
-        pass
