@@ -9,9 +9,7 @@ from supernet.errors import OvnasError
 
 __all__ = ["Architecture"]
 
-_TEXT = re.compile(
-    r"w(?P<width>[\d-]*)(_e(?P<expand>[\d.-]+))?(_d(?P<depth>[\d-]+))?"
-)
+_TEXT = re.compile(r"w(?P<width>[\d-]*)(_e(?P<expand>[\d.-]+))?(_d(?P<depth>[\d-]+))?")
 
 
 @dataclass(frozen=True, order=True)

@@ -20,39 +20,36 @@ def reestimate(module: nn.Module, images: Tensor, *, batch_size: int = 128) -> i
     Each batch is normalised by its own statistics; the stored mean and variance are those of all
     samples together. Returns n. The module is left in evaluation mode.
     """
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    sums: dict[nn.Module, list[Tensor | int]] = {}
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    sums: dict[nn.Module, tuple[Tensor, Tensor, int]] = {}
 
     def record(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0].detach().double()
         axes = [d for d in range(x.ndim) if d != 1]
-        total, squares, n = sums.get(norm, [0, 0, 0])
-        sums[norm] = [total + x.sum(axes), squares + x.square().sum(axes), n + x.numel() // x.shape[1]]
+        zero = torch.zeros(x.shape[1], dtype=torch.float64)
+        total, squares, n = sums.get(norm, (zero, zero, 0))
+        n += x.numel() // x.shape[1]
+        sums[norm] = (total + x.sum(axes), squares + x.square().sum(axes), n)
 
     module.eval()
     handles = [norm.register_forward_pre_hook(record) for norm in norms]
+    momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:
             norm.train()
-        saved = [norm.momentum for norm in norms]
-        for norm in norms:
             norm.momentum = 0.0
-        # A last batch that is much smaller would be normalised by poor statistics of its own.
-        n_batches = max(1, len(images) // batch_size)
         with torch.no_grad():
-            for batch in torch.tensor_split(images, n_batches):
+            for batch in torch.tensor_split(images, max(1, len(images) // batch_size)):
                 module(batch)
-        for norm, momentum in zip(norms, saved, strict=True):
-            norm.momentum = momentum
     finally:
-        for handle in handles:
+        for norm, handle, momentum in zip(norms, handles, momenta, strict=True):
             handle.remove()
+            norm.momentum = momentum
         module.eval()
-    for norm, (total, squares, n) in sums.items():
-        assert isinstance(norm, _BatchNorm) and norm.running_mean is not None
-        assert norm.running_var is not None
-        mean = total / n
-        variance = (squares / n - mean**2).clamp_min(0) * (n / max(1, n - 1))
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+    for norm in norms:
+        if norm in sums and norm.running_mean is not None and norm.running_var is not None:
+            total, squares, n = sums[norm]
+            mean = total / n
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_((squares / n - mean**2).clamp_min(0) * (n / max(1, n - 1)))
     return len(images)

@@ -68,9 +68,7 @@ class ChannelGroups:
 
     def size(self, dim: Dim) -> int:
         """Elements of `dim` in the pre-trained model."""
-        return sum(
-            s.per_unit * (1 if s.group is None else self._nodes[s.group].n_units) for s in dim
-        )
+        return sum(s.per_unit * (1 if s.group is None else self._nodes[s.group].n_units) for s in dim)
 
     def freeze(self, dims: Iterable[Dim], reason: str) -> None:
         """Fixes every group in `dims`; the first reason stays."""
@@ -96,7 +94,8 @@ class ChannelGroups:
         return self.resolve(left)
 
     def _join(self, a: Segment, b: Segment, reason: str) -> None:
-        assert a.group is not None and b.group is not None
+        assert a.group is not None
+        assert b.group is not None
         (root_a, _), (root_b, _) = self.find(a.group), self.find(b.group)
         if root_a == root_b:
             if a.per_unit != b.per_unit:  # a group that would be tied to a multiple of itself
@@ -121,9 +120,7 @@ class ChannelGroups:
         order = {}
         for root in {self.find(i)[0] for i in range(len(self._nodes))}:
             if self._nodes[root].producers:
-                order[root] = min(
-                    i for i in range(len(self._nodes)) if self.find(i)[0] == root
-                )
+                order[root] = min(i for i in range(len(self._nodes)) if self.find(i)[0] == root)
         return sorted(order, key=lambda root: order[root])
 
     def describe(self, root: int) -> tuple[str, int, str, list[str]]:

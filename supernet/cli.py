@@ -9,11 +9,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supernet.errors import OvnasError
 
-__all__ = ["Command", "parser", "run"]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+__all__ = ["Command", "console", "parser", "progress", "run"]
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
@@ -36,6 +40,28 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
     return result
 
 
+def console(arguments: argparse.Namespace) -> Console:
+    """Where to speak to a person: the standard output, or the standard error with --json."""
+    from rich.console import Console
+
+    return Console(stderr=arguments.json, highlight=False)
+
+
+def progress(to: Console) -> Progress:
+    """A progress bar with the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("time left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    return Progress(*columns, console=to)
+
+
 def run(command: Command, arguments: argparse.Namespace) -> int:
     """Runs `command`; its returned value is printed with --json. Returns the exit code.
 
@@ -51,7 +77,7 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
             print(json.dumps(result, indent=2))
         return 0
     except KeyboardInterrupt:
-        return _fail("interrupted; what was finished is kept, and the same command goes on from there")
+        return _fail("interrupted; what was finished is kept, run the same command again to go on")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2

@@ -95,8 +95,7 @@ def _visit(coupling: Coupling, node: fx.Node) -> Any:
     if node.op == "get_attr":
         name = str(node.target)
         dims = tuple(
-            _unit_dim(coupling.groups.new(name, n, produced=False)) if n > 1 else fixed(1)
-            for n in shape
+            _unit_dim(coupling.groups.new(name, n, produced=False)) if n > 1 else fixed(1) for n in shape
         )
         coupling.set_parameter(name, dims)
         return dims
@@ -229,10 +228,10 @@ def _flatten(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
     if node.op == "call_module":
         dynamic = True
     elif node.target in ("view", "reshape"):
-        dynamic = len(node.args) == 3 and node.args[2] == -1
+        dynamic = len(node.args) == 3 and bool(node.args[2] == -1)
     elif node.target is torch.reshape:
         target = node.args[1]
-        dynamic = isinstance(target, (list, tuple)) and len(target) == 2 and target[1] == -1
+        dynamic = isinstance(target, (list, tuple)) and list(target)[1:] == [-1]
     else:
         dynamic = True
     rest = [coupling.groups.resolve(dim) for dim in x[2:]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from supernet.study import Study
 
 __all__ = ["Splits", "batches", "load_splits", "take"]
 
-Images = Dataset[tuple[Tensor, Tensor]]
+Images = Dataset[Any]
 SPLITS = ("train", "validation", "test")
 # torchvision's ImageNet normalisation, for images scaled to 0..1.
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
@@ -32,6 +34,7 @@ class Splits:
     train: Images
     validation: Images
     test: Images
+    n_classes: int
 
 
 def load_splits(study: Study) -> Splits:
@@ -82,8 +85,10 @@ def _digits(study: Study, shape: tuple[int, int, int]) -> Splits:
     labels = torch.from_numpy(source.target).long()
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
     bounds = [0, 1077, 1437, len(labels)]
-    parts = [order[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
-    return Splits(*(TensorDataset(images[part], labels[part]) for part in parts))
+    train, validation, test = (
+        TensorDataset(images[order[a:b]], labels[order[a:b]]) for a, b in itertools.pairwise(bounds)
+    )
+    return Splits(train, validation, test, n_classes=10)
 
 
 def _folder(study: Study, shape: tuple[int, int, int]) -> Splits:
@@ -92,12 +97,10 @@ def _folder(study: Study, shape: tuple[int, int, int]) -> Splits:
         if not (root / split).is_dir():
             raise OvnasError(f"[data] path must hold {', '.join(SPLITS)}/; there is no {root / split}")
     classes = sorted(p.name for p in (root / "train").iterdir() if p.is_dir())
-    if len(classes) != study.model.n_classes:
-        raise OvnasError(
-            f"{root / 'train'} has {len(classes)} class folders, but [model] n_classes is "
-            f"{study.model.n_classes}"
-        )
-    return Splits(*(ImageFolder(root / split, classes, shape) for split in SPLITS))
+    if len(classes) < 2:
+        raise OvnasError(f"{root / 'train'} must hold one folder a class, but has {len(classes)}")
+    train, validation, test = (ImageFolder(root / split, classes, shape) for split in SPLITS)
+    return Splits(train, validation, test, n_classes=len(classes))
 
 
 class ImageFolder(Dataset[tuple[Tensor, Tensor]]):

@@ -222,8 +222,7 @@ def _own(module: nn.Module) -> nn.Module:
         for name, value in module._parameters.items()
     }
     module.__dict__["_buffers"] = {
-        name: None if value is None else value.detach().clone()
-        for name, value in module._buffers.items()
+        name: None if value is None else value.detach().clone() for name, value in module._buffers.items()
     }
     return module
 

@@ -17,9 +17,7 @@ from supernet.study import SpaceSection
 __all__ = ["generate"]
 
 
-def generate(
-    model: nn.Module, example_input: Example, options: SpaceSection | None = None
-) -> ElasticNetwork:
+def generate(model: nn.Module, example_input: Example, options: SpaceSection | None = None) -> ElasticNetwork:
     """Makes a super-network of any traceable model; `model` itself is not changed.
 
     `example_input` is one batch as the model takes it (or a tuple of several inputs). What is not
@@ -39,9 +37,7 @@ def generate(
 class _Builder:
     """Numbers slots and groups, in the network's order."""
 
-    def __init__(
-        self, coupling: Coupling, blocks: list[ResidualBlock], options: SpaceSection
-    ) -> None:
+    def __init__(self, coupling: Coupling, blocks: list[ResidualBlock], options: SpaceSection) -> None:
         self.coupling, self.blocks, self.options = coupling, blocks, options
         self.runs = find_runs(blocks)
         self.slots: list[Slot] = []
@@ -53,12 +49,9 @@ class _Builder:
     def build(self) -> ElasticNetwork:
         runs = self._add_depth_slots()
         self._add_groups()
-        space = Space(
-            tuple(self.slots), tuple(self.groups), self._layers(), self.options.divisor
-        )
+        space = Space(tuple(self.slots), tuple(self.groups), self._layers(), self.options.divisor)
         dims = {
-            name: tuple(self._final(dim) for dim in dims)
-            for name, dims in self.coupling.parameters.items()
+            name: tuple(self._final(dim) for dim in dims) for name, dims in self.coupling.parameters.items()
         }
         return ElasticNetwork(self.coupling.traced.module, space, dims, runs)
 
@@ -105,9 +98,7 @@ class _Builder:
         _, _, _, producers = self.coupling.groups.describe(root)
         nodes = {self.node_of_layer[p] for p in producers if p in self.node_of_layer}
         candidates = [
-            block
-            for block in self.blocks
-            if nodes <= block.nodes and root != self._output_root(block)
+            block for block in self.blocks if nodes <= block.nodes and root != self._output_root(block)
         ]
         return min(candidates, key=lambda b: len(b.nodes), default=None)
 
@@ -130,9 +121,7 @@ class _Builder:
         self.index_of_root[root] = len(self.groups)
         self.groups.append(Group(name, n_units, slot, parent, reason))
 
-    def _width_slot(
-        self, name: str, n_units: int, producers: list[str]
-    ) -> tuple[int | None, str]:
+    def _width_slot(self, name: str, n_units: int, producers: list[str]) -> tuple[int | None, str]:
         channels = min(
             self.coupling.groups.size(self.coupling.groups.resolve(call.outputs))
             for call in self.coupling.layers
@@ -202,4 +191,3 @@ class _Builder:
             n_positions=positions,
             block=self.block_of_node.get(call.node),
         )
-

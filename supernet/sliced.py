@@ -62,8 +62,7 @@ class SlicedGraphs:
         model, names = convert_with_taps(plain, as_tuple(example_input), taps)
         self.maximal = quantize(model, samples, fast=True)
         self._runs = {
-            slot: [(names[b.entry], names[b.exit]) for b in run]
-            for slot, run in sorted(network.runs.items())
+            slot: [(names[b.entry], names[b.exit]) for b in run] for slot, run in sorted(network.runs.items())
         }
         self._layers = {layer.name: layer for layer in self.space.layers}
         self._cuts: list[_Cut] = []
@@ -215,9 +214,9 @@ class SlicedGraphs:
 
     def _reads_only(self, node: Any, entry: str) -> bool:
         """A quantiser directly at the entry serves the shortcut or the next kept block alike."""
-        return node.get_type_name() == "FakeQuantize" and (
-            node.input_value(0).get_node().get_friendly_name() == entry
-        )
+        if node.get_type_name() != "FakeQuantize":
+            return False
+        return bool(node.input_value(0).get_node().get_friendly_name() == entry)
 
 
 def _shape_for(target: Any, dims: Dims, units: tuple[int, ...]) -> Any:
@@ -225,9 +224,7 @@ def _shape_for(target: Any, dims: Dims, units: tuple[int, ...]) -> Any:
     result = np.array(target)
     for axis, dim in enumerate(dims):
         if result[axis] > 0:
-            result[axis] = sum(
-                s.per_unit * (1 if s.group is None else units[s.group]) for s in dim
-            )
+            result[axis] = sum(s.per_unit * (1 if s.group is None else units[s.group]) for s in dim)
     return result
 
 

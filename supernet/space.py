@@ -124,9 +124,7 @@ class Space:
     @cached_property
     def log10_size(self) -> float:
         """log10 of the number of different architectures (inner choices of dropped blocks not counted)."""
-        free = math.prod(
-            len(s.choices) for s in self.slots if s.kind != "depth" and s.block is None
-        )
+        free = math.prod(len(s.choices) for s in self.slots if s.kind != "depth" and s.block is None)
         runs = 1
         for index, slot in enumerate(self.slots):
             if slot.kind == "depth":

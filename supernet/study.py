@@ -37,7 +37,6 @@ class ModelSection:
     factory: str
     input_shape: tuple[int, ...]
     weights: str = ""
-    n_classes: int = 10
 
 
 @dataclass(frozen=True)
@@ -141,9 +140,7 @@ class Study:
     def parse(cls, name: str, text: str, *, source: str) -> Study:
         """Reads the TOML `text`; `source` names it in errors."""
         if not re.fullmatch(r"[\w-]+", name):
-            raise OvnasError(
-                f"a study's file name must be letters, digits, '-' and '_', got {name!r}"
-            )
+            raise OvnasError(f"a study's file name must be letters, digits, '-' and '_', got {name!r}")
         try:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -154,8 +151,7 @@ class Study:
                 raise OvnasError(f"study {source}: unknown section [{key}]{nearest(key, sections)}")
         hints = typing.get_type_hints(cls)
         values = {
-            key: _section(hints[key], tables.get(key, {}), f"study {source}: [{key}]")
-            for key in sections
+            key: _section(hints[key], tables.get(key, {}), f"study {source}: [{key}]") for key in sections
         }
         study = cls(name=name, **values)
         study._check(source)
@@ -163,21 +159,16 @@ class Study:
 
     def _check(self, source: str) -> None:
         rules = {
-            "[model] input_shape must be channels, height, width (each >= 1)": len(
-                self.model.input_shape
-            )
+            "[model] input_shape must be channels, height, width (each >= 1)": len(self.model.input_shape)
             == 3
             and min(self.model.input_shape) >= 1,
             "[model] factory must read 'package.module:function'": re.fullmatch(
                 r"[\w.]+:[\w.]+", self.model.factory
             )
             is not None,
-            "[model] n_classes must be >= 2": self.model.n_classes >= 2,
             "[data] path must be given for name = 'folder'": self.data.name != "folder"
             or bool(self.data.path),
-            "[space] width must be ratios within 0 < r <= 1": all(
-                0 < r <= 1 for r in self.space.width
-            )
+            "[space] width must be ratios within 0 < r <= 1": all(0 < r <= 1 for r in self.space.width)
             and bool(self.space.width),
             "[space] expand must be ratios > 0": all(r > 0 for r in self.space.expand),
             "[space] divisor must be >= 1": self.space.divisor >= 1,
@@ -192,8 +183,7 @@ class Study:
                 self.train.learning_rate, self.train.pretrain_learning_rate
             )
             > 0,
-            "[target] threads must be >= 0, batch >= 1": self.target.threads >= 0
-            and self.target.batch >= 1,
+            "[target] threads must be >= 0, batch >= 1": self.target.threads >= 0 and self.target.batch >= 1,
             "[search] evaluations, finalists and calibration_samples must be >= 1": min(
                 self.search.evaluations, self.search.finalists, self.search.calibration_samples
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def pretrain(
 
     def step(x: Tensor, labels: Tensor) -> Tensor:
         loss = F.cross_entropy(model(x), labels, label_smoothing=0.1)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss.detach()
 
     rate, epochs = section.pretrain_learning_rate, section.pretrain_epochs
@@ -76,7 +77,7 @@ def train_supernet(
             with network.activated(architecture):
                 logits = network(x)
             loss = F.cross_entropy(logits, wanted) + 0.5 * F.cross_entropy(logits, labels)
-            (loss / len(sandwich)).backward()
+            torch.autograd.backward(loss / len(sandwich))
             total += loss.detach() / len(sandwich)
         return total
 
@@ -96,10 +97,12 @@ def _epochs(
 ) -> Iterator[Epoch]:
     """SGD with Nesterov momentum, one epoch of warm-up and a cosine schedule; norms and biases do not
     decay."""
-    decayed = [p for p in module.parameters() if p.ndim > 1]
-    others = [p for p in module.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in module.parameters() if p.ndim > 1], "weight_decay": section.weight_decay},
+        {"params": [p for p in module.parameters() if p.ndim <= 1]},
+    ]
     optimizer = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": section.weight_decay}, {"params": others}],
+        groups,
         lr=rate,
         momentum=0.9,
         nesterov=True,

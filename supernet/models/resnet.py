@@ -126,6 +126,4 @@ def resnet50(n_classes: int = 1000) -> ResNet:
 
 def resnet_digits(n_classes: int = 10) -> ResNet:
     """The embedded default: three stages of three basic blocks for digits of 32 px."""
-    return ResNet(
-        BasicBlock, (3, 3, 3), widths=(64, 128, 256), n_classes=n_classes, small_images=True
-    )
+    return ResNet(BasicBlock, (3, 3, 3), widths=(64, 128, 256), n_classes=n_classes, small_images=True)

@@ -1,0 +1,187 @@
+"""A study's model and super-network on disk: `runs/<study>/supernet/`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from supernet.elastic import ElasticNetwork
+from supernet.errors import OvnasError
+from supernet.generation import generate
+from supernet.space import Space
+from supernet.study import Study
+
+__all__ = [
+    "example_input",
+    "load_supernet",
+    "load_weights",
+    "make_model",
+    "make_network",
+    "read_card",
+    "save_pretrained",
+    "save_supernet",
+    "write_json",
+]
+
+# 1: first.
+SCHEMA_VERSION = 1
+
+
+def example_input(study: Study, *, batch: int = 1) -> Tensor:
+    """A fixed random input of the study's shape, (batch, C, H, W)."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, *study.model.input_shape, generator=generator)
+
+
+def make_model(study: Study) -> nn.Module:
+    """Calls the study's factory and loads its weights, if it names any.
+
+    Raises OvnasError if the factory cannot be imported or gives no module, or the weights do not fit.
+    """
+    module_name, _, function = study.model.factory.partition(":")
+    try:
+        factory: Any = importlib.import_module(module_name)
+        for part in function.split("."):
+            factory = getattr(factory, part)
+    except (ImportError, AttributeError) as error:
+        raise OvnasError(f"[model] factory {study.model.factory!r} cannot be imported: {error}") from None
+    torch.manual_seed(0)
+    model = factory()
+    if not isinstance(model, nn.Module):
+        raise OvnasError(f"[model] factory {study.model.factory!r} must return a torch.nn.Module")
+    if study.model.weights:
+        load_weights(model, Path(study.model.weights).expanduser())
+    return model.eval()
+
+
+def make_network(study: Study) -> ElasticNetwork:
+    """The super-network of the untrained model: enough for everything that concerns speed only."""
+    return generate(make_model(study), example_input(study), study.space)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Loads a .safetensors file, or a .pth one without running any code that it may hold.
+
+    Raises OvnasError for a missing or unreadable file and lists the keys that do not fit.
+    """
+    if not path.is_file():
+        raise OvnasError(f"there is no weights file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise OvnasError(f"{path} cannot be read as weights: {error}") from None
+    except Exception as error:
+        raise OvnasError(f"{path} holds more than tensors and is not loaded: {error}") from None
+    own = model.state_dict()
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    missing = sorted(set(own) - set(state) - counters)
+    foreign = sorted(set(state) - set(own))
+    shapes = sorted(n for n in set(own) & set(state) if own[n].shape != state[n].shape)
+    if missing or foreign or shapes:
+        faults = {"missing": missing, "unknown": foreign, "of another shape": shapes}
+        text = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+        raise OvnasError(f"{path} does not fit the model: {text}")
+    model.load_state_dict(state, strict=False)
+
+
+def save_pretrained(model: nn.Module, folder: Path) -> None:
+    """Keeps the pre-trained model's weights, under its own state-dict names."""
+    _save(dict(model.state_dict()), folder / "pretrained.safetensors")
+
+
+def save_supernet(network: ElasticNetwork, study: Study, folder: Path, facts: dict[str, Any]) -> None:
+    """Writes supernet.safetensors, and last supernet.json with the space and `facts`."""
+    _save(dict(network.module.state_dict()), folder / "supernet.safetensors")
+    card = {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.name,
+        "settings": settings_of(study),
+        "space": network.space.to_json(),
+        **facts,
+    }
+    write_json(card, folder / "supernet.json")
+
+
+def settings_of(study: Study) -> dict[str, Any]:
+    """The sections that decide what a trained super-network is, as JSON."""
+    sections = ("model", "data", "space", "train")
+    value = {name: asdict(getattr(study, name)) for name in sections}
+    return json.loads(json.dumps(value))  # type: ignore[no-any-return]
+
+
+def read_card(study: Study, folder: Path) -> dict[str, Any] | None:
+    """supernet.json, or None where nothing was trained. Raises OvnasError if it is another study's."""
+    path = folder / "supernet.json"
+    if not path.is_file():
+        return None
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        version, theirs = card["schema_version"], card["settings"]
+    except (ValueError, KeyError, TypeError):
+        raise OvnasError(f"{path} is damaged; train again with --force") from None
+    if version != SCHEMA_VERSION:
+        raise OvnasError(f"{path} has schema {version}, but this version reads {SCHEMA_VERSION}")
+    ours = settings_of(study)
+    differing = [
+        f"[{section}] {key}: {theirs.get(section, {}).get(key)!r} there, {value!r} now"
+        for section, keys in ours.items()
+        for key, value in keys.items()
+        if theirs.get(section, {}).get(key) != value
+    ]
+    if differing:
+        raise OvnasError(
+            f"{folder} was trained with other settings ({'; '.join(differing)}); train again with "
+            "--force, or take another --runs-dir"
+        )
+    return card  # type: ignore[no-any-return]
+
+
+def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module]:
+    """The trained super-network and the pre-trained model that it came from, in evaluation mode.
+
+    Raises OvnasError if they were not trained yet, or with other settings.
+    """
+    card = read_card(study, folder)
+    if card is None:
+        raise OvnasError(
+            f"there is no trained super-network in {folder}; make it with: "
+            f"python -m supernet.train --study {study.name}"
+        )
+    model = make_model(study)
+    load_weights(model, folder / "pretrained.safetensors")
+    network = generate(model, example_input(study), study.space)
+    if network.space != Space.from_json(card["space"]):
+        raise OvnasError(f"{folder} holds another space than the model gives now; train with --force")
+    load_weights(network.module, folder / "supernet.safetensors")
+    return network.eval(), model.eval()
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Writes JSON whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _save(state: dict[str, Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file({name: value.contiguous() for name, value in state.items()}, partial)
+    except SafetensorError as error:  # it reports a full disk so
+        partial.unlink(missing_ok=True)
+        raise OvnasError(f"{path} cannot be written: {error}") from None
+    os.replace(partial, path)
