@@ -47,8 +47,8 @@ class _Cut:
 class SlicedGraphs:
     """INT8 OpenVINO models of any architecture of `network`.
 
-    `inputs` and `outputs` give, by node name, the symbolic dimensions of a node's first data input and
-    of its output; `blocks` gives the skippable block that a node belongs to.
+    `outputs` gives, by node name, the symbolic dimensions of a node's output; `blocks` the skippable block
+    that a node belongs to; `layer_of_node` the author's layer.
     """
 
     def __init__(self, network: ElasticNetwork, example_input: Tensor, samples: Tensor) -> None:
@@ -66,7 +66,6 @@ class SlicedGraphs:
         }
         self._layers = {layer.name: layer for layer in self.space.layers}
         self._cuts: list[_Cut] = []
-        self.inputs: dict[str, Dims] = {}
         self.outputs: dict[str, Dims] = {}
         self.layer_of_node: dict[str, str] = {}
         self._follow()
@@ -135,8 +134,6 @@ class SlicedGraphs:
             for value, live in zip(node.input_values(), is_dynamic, strict=True)
         ]
         data = [dims for dims in sources if dims is not None]
-        if data:
-            self.inputs[name] = data[0]
         if kind == "Result":
             return
         if any(output.get_target_inputs() for output in node.outputs()[1:]):

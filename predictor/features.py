@@ -1,0 +1,83 @@
+"""The one feature function, for fitting and for predicting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiling.kernel import Kernel
+
+__all__ = ["FEATURES", "feature_matrix"]
+
+Floats = NDArray[np.float64]
+
+# Kinds that have a column of their own; any other kind has none of these set.
+_KINDS = ("Convolution", "FullyConnected", "Pooling", "Reduce", "Reorder", "Subgraph", "Eltwise", "Reshape")
+_BYTES = {"u8": 1, "i8": 1, "f16": 2, "bf16": 2, "i32": 4, "f32": 4}
+# Channels of one AVX-512 register of 32-bit accumulators, of one cache line, and of one VNNI dot product.
+_VECTOR, _LINE, _DOT = 16, 64, 4
+
+
+def feature_matrix(kernels: Sequence[Kernel]) -> Floats:
+    """One row a kernel, one column a name in FEATURES: shape (n_kernels, n_features)."""
+    columns = _columns(kernels)
+    return np.stack([columns[name] for name in FEATURES], axis=1)
+
+
+def _columns(kernels: Sequence[Kernel]) -> dict[str, Floats]:
+    def field(name: str) -> Floats:
+        return np.array([getattr(k, name) for k in kernels], dtype=np.float64)
+
+    batch, seen = field("batch"), field("in_per_group")
+    in_c, in_h, in_w = field("in_channels"), field("in_height"), field("in_width")
+    out_c, out_h, out_w = field("out_channels"), field("out_height"), field("out_width")
+    area = field("kernel_height") * field("kernel_width")
+    in_size = np.array([_BYTES.get(k.in_precision, 4) for k in kernels], dtype=np.float64)
+    out_size = np.array([_BYTES.get(k.out_precision, 4) for k in kernels], dtype=np.float64)
+    positions = batch * out_h * out_w
+    macs = positions * out_c * seen * area
+    tiled = positions * _up(out_c, _VECTOR) * _up(seen, _DOT) * area
+    in_bytes = batch * in_c * in_h * in_w * in_size
+    out_bytes = positions * out_c * out_size * field("n_inputs")
+    weight_bytes = out_c * seen * area
+    all_bytes = in_bytes + out_bytes + weight_bytes
+    columns = {
+        "batch": batch,
+        "in_channels": in_c,
+        "out_channels": out_c,
+        "in_per_group": seen,
+        "positions": positions,
+        "out_width": out_w,
+        "kernel_area": area,
+        "stride": np.maximum(1, np.round(in_h / np.maximum(out_h, 1))),
+        "n_inputs": field("n_inputs"),
+        "n_fused": field("n_fused"),
+        "in_size": in_size,
+        "out_size": out_size,
+        "log_macs": np.log1p(macs),
+        "log_tiled_macs": np.log1p(tiled),
+        "tile_use": np.divide(macs, tiled, out=np.ones_like(macs), where=tiled > 0),
+        "log_in_bytes": np.log1p(in_bytes),
+        "log_out_bytes": np.log1p(out_bytes),
+        "log_weight_bytes": np.log1p(weight_bytes),
+        "log_bytes": np.log1p(all_bytes),
+        "log_intensity": np.log1p(macs) - np.log1p(all_bytes),
+        "in_over_vector": seen % _VECTOR,
+        "in_over_line": seen % _LINE,
+        "out_over_vector": out_c % _VECTOR,
+        "out_over_line": out_c % _LINE,
+        "out_tiles": _up(out_c, _VECTOR) / _VECTOR,
+        "in_tiles": _up(seen, _LINE) / _LINE,
+    }
+    for kind in _KINDS:
+        columns[f"is_{kind.lower()}"] = np.array([k.kind == kind for k in kernels], dtype=np.float64)
+    return columns
+
+
+def _up(values: Floats, step: int) -> Floats:
+    return np.ceil(values / step) * step
+
+
+FEATURES = tuple(_columns([]))

@@ -1,0 +1,37 @@
+"""Predictors by name. Names are listed without importing what implements them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from supernet.errors import OvnasError, nearest
+
+if TYPE_CHECKING:
+    from predictor.base import KernelPredictor
+
+__all__ = ["PREDICTORS", "make_predictor", "register"]
+
+PREDICTORS: dict[str, str] = {}
+
+
+def register(name: str, home: str) -> None:
+    """Makes the class at `home` ("module:Class") known as `name`. Raises ValueError if it is taken."""
+    if name in PREDICTORS:
+        raise ValueError(f"a predictor is registered as {name!r} already: {PREDICTORS[name]}")
+    PREDICTORS[name] = home
+
+
+def make_predictor(name: str, *, seed: int = 0) -> KernelPredictor:
+    """A new predictor with its default parameters. Raises OvnasError for an unknown name."""
+    if name not in PREDICTORS:
+        raise OvnasError(f"there is no predictor {name!r}{nearest(name, PREDICTORS)}")
+    module, _, kind = PREDICTORS[name].partition(":")
+    predictor: KernelPredictor = getattr(importlib.import_module(module), kind)()
+    if "seed" in predictor.get_params():
+        predictor.set_params(seed=seed)
+    return predictor
+
+
+register("xgb", "predictor.xgb:XgbPredictor")
+register("macs", "predictor.macs:MacsPredictor")

@@ -1,0 +1,103 @@
+"""Gradient-boosted trees on kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from predictor.base import KernelPredictor
+from predictor.features import FEATURES, feature_matrix
+from profiling.kernel import Kernel
+from profiling.store import NetworkRecord
+from supernet.errors import OvnasError
+
+__all__ = ["XgbPredictor"]
+
+Floats = NDArray[np.float64]
+MODEL_FILE = "model.ubj"
+
+
+class XgbPredictor(KernelPredictor):
+    """XGBoost on the logarithm of a kernel's latency (Chen & Guestrin, KDD 2016).
+
+    A kernel counts as much as its share of the time, for the sum is what must be right. The sum is then
+    fitted to the clean end-to-end latencies: `overhead_us_` and `scale_`.
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 600,
+        learning_rate: float = 0.05,
+        max_depth: int = 6,
+        min_child_weight: float = 1.0,
+        subsample: float = 0.7,
+        colsample_bytree: float = 0.7,
+        seed: int = 0,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.max_depth = max_depth
+        self.min_child_weight = min_child_weight
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.seed = seed
+
+    def fit(self, networks: Sequence[NetworkRecord]) -> Self:
+        """Raises OvnasError with fewer than five networks."""
+        if len(networks) < 5:
+            raise OvnasError(f"a predictor needs at least 5 measured networks, but got {len(networks)}")
+        rows = [(k.kernel, k.time_us) for network in networks for k in network.kernels]
+        kernels, times = [k for k, _ in rows], np.array([t for _, t in rows])
+        data = xgboost.DMatrix(
+            feature_matrix(kernels),
+            label=np.log(times),
+            weight=times / times.mean() + 0.1,
+            feature_names=list(FEATURES),
+        )
+        parameters = {
+            "objective": "reg:squarederror",
+            "learning_rate": self.learning_rate,
+            "max_depth": self.max_depth,
+            "min_child_weight": self.min_child_weight,
+            "subsample": self.subsample,
+            "colsample_bytree": self.colsample_bytree,
+            "seed": self.seed,
+            "nthread": 2,
+        }
+        self.booster_ = xgboost.train(parameters, data, num_boost_round=self.n_estimators)
+        self.scale_, self.overhead_us_ = 1.0, 0.0
+        sums = self.predict([[k.kernel for k in network.kernels] for network in networks])
+        latency = np.array([network.latency_us for network in networks])
+        # Relative least squares of latency = overhead + scale * sum.
+        design = np.stack([np.ones_like(sums), sums], axis=1) / latency[:, None]
+        (overhead, scale), *_ = np.linalg.lstsq(design, np.ones_like(latency), rcond=None)
+        self.overhead_us_, self.scale_ = float(overhead), float(scale)
+        return self
+
+    def kernel_latency_us(self, kernels: Sequence[Kernel]) -> Floats:
+        data = xgboost.DMatrix(feature_matrix(kernels), feature_names=list(FEATURES))
+        return self.scale_ * np.exp(self.booster_.predict(data).astype(np.float64))
+
+    def importance(self) -> dict[str, float]:
+        """Each feature's share of the gain, largest first."""
+        gains = self.booster_.get_score(importance_type="total_gain")
+        total = sum(gains.values())
+        return {name: gain / total for name, gain in sorted(gains.items(), key=lambda i: -i[1])}
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        self.booster_.save_model(folder / MODEL_FILE)
+        return {"overhead_us": self.overhead_us_, "scale": self.scale_}
+
+    def restore(self, folder: Path, state: dict[str, Any]) -> Self:
+        self.booster_ = xgboost.Booster()
+        try:
+            self.booster_.load_model(folder / MODEL_FILE)
+        except xgboost.core.XGBoostError:
+            raise OvnasError(f"{folder / MODEL_FILE} is missing or damaged; train again") from None
+        self.overhead_us_, self.scale_ = float(state["overhead_us"]), float(state["scale"])
+        return self

@@ -1,0 +1,271 @@
+"""`python -m profiling.collect`: measures sub-networks and their kernels on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supernet import cli
+from supernet.errors import OvnasError
+from supernet.study import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from profiling.preparation import Bench
+    from profiling.store import NetworkRecord, Store
+    from supernet.architecture import Architecture
+
+BLOCK = 6
+CALIBRATION_SAMPLES = 8
+REPEAT_SHARE = 0.15
+MIN_REPEATS, MAX_REPEATS = 8, 30
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Seconds or networks, one of them."""
+
+    seconds: float | None
+    networks: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Reads "90s", "5m", "1h" or "200". Raises OvnasError for anything else."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text.strip())
+        if match is None or float(match[1]) <= 0 or (match[2] is None and "." in match[1]):
+            raise OvnasError(f"a budget is a time like '90s', '5m' or a number of networks, got {text!r}")
+        if match[2] is None:
+            return cls(None, int(match[1]))
+        return cls(float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]], None)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = cli.parser(
+        "profiling.collect", "Measure INT8 sub-networks of a study, end to end and kernel by kernel."
+    )
+    parser.add_argument("--budget", metavar="TIME|N", help="time in all ('5m') or networks in all ('200')")
+    parser.add_argument("--repeat", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    return cli.run(repeat if arguments.repeat else collect, arguments)
+
+
+def store_path(study: Study, runs_dir: Path) -> Path:
+    """Where a study's measurements are kept."""
+    return runs_dir / study.name / "profiling" / "measurements.sqlite"
+
+
+def collect(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measures until the budget is used, then a share again in a fresh process; returns a summary."""
+    import numpy as np
+
+    from profiling.coverage import space_filling
+    from profiling.lock import measuring
+    from profiling.store import Store
+
+    start = time.monotonic()
+    study = Study.load(arguments.study)
+    budget = Budget.parse(arguments.budget or study.profiling.budget)
+    out = cli.console(arguments)
+    path = store_path(study, arguments.runs_dir)
+    rng = np.random.default_rng(arguments.seed)
+    with measuring():
+        bench, meta = _set_up(study, out)
+        with Store.create_or_open(path, meta) as store:
+            known = set(store.architectures())
+            fresh: Iterator[Architecture] = (
+                a for a in space_filling(bench.plan.space, rng) if a not in known
+            )
+            if budget.networks is not None:
+                fresh = itertools.islice(fresh, max(0, budget.networks - len(known)))
+            n_unplanned = _measure(bench, store, fresh, budget, start, rng, out)
+    _repeat_in_fresh_process(study, arguments, out)
+    with Store.open(path) as store:
+        return _summary(store.records(), study, path, n_unplanned, time.monotonic() - start, out)
+
+
+def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measures a share of the networks of an existing file again, in this process."""
+    import numpy as np
+
+    from profiling.lock import measuring
+    from profiling.store import Store
+    from profiling.timing import interleave
+
+    study = Study.load(arguments.study)
+    out = cli.console(arguments)
+    rng = np.random.default_rng([arguments.seed, 1])
+    path = store_path(study, arguments.runs_dir)
+    with measuring():
+        bench, meta = _set_up(study, out)
+        with Store.create_or_open(path, meta) as store, cli.progress(out) as bar:
+            chosen = _to_repeat(store.records())
+            anchor = bench.timer(_anchor(bench))
+            task = bar.add_task("measuring again", total=len(chosen), note="")
+            for start in range(0, len(chosen), BLOCK):
+                block = chosen[start : start + BLOCK]
+                rounds, _ = interleave([bench.timer(a) for a in block], anchor, rng)
+                for architecture, own in zip(block, rounds, strict=True):
+                    store.add_repeat(architecture, own)
+                bar.update(task, advance=len(block))
+    return {"study": study.name, "repeated": len(chosen)}
+
+
+def _set_up(study: Study, out: Console) -> tuple[Bench, dict[str, Any]]:
+    """The bench for this machine, and what the store must agree with."""
+    import torch
+
+    from profiling.machine import has_vnni, read_machine, read_target
+    from profiling.preparation import Bench, measure_overhead_us
+    from supernet.checkpoint import example_input, make_network
+    from supernet.sliced import SlicedGraphs
+
+    machine, target = read_machine(), read_target(study.target)
+    if not has_vnni(machine):
+        out.print("warning: this CPU has no VNNI: INT8 may be no faster than FP32 here")
+    with out.status("converting and quantising the maximal network"):
+        network = make_network(study)
+        example = example_input(study, batch=target["batch"])
+        generator = torch.Generator().manual_seed(0)
+        n = CALIBRATION_SAMPLES * target["batch"]
+        samples = torch.randn(n, *study.model.input_shape, generator=generator)
+        bench = Bench(SlicedGraphs(network, example, samples), target)
+    meta = {
+        "study": study.name,
+        "machine": machine,
+        "target": target,
+        "plan": bench.plan.to_json(),
+        "overhead_us": measure_overhead_us(target),
+    }
+    return bench, meta
+
+
+def _anchor(bench: Bench) -> Architecture:
+    """The middle of the space: neither long nor so short that it measures the clock."""
+    space = bench.plan.space
+    return space.decode([len(slot.choices) // 2 for slot in space.slots])
+
+
+def _measure(
+    bench: Bench,
+    store: Store,
+    fresh: Iterator[Architecture],
+    budget: Budget,
+    start: float,
+    rng: np.random.Generator,
+    out: Console,
+) -> int:
+    """Block by block until the budget is used. Returns in how many networks the plan was wrong."""
+    from profiling.timing import interleave
+
+    n_unplanned = 0
+    n_before = len(store.architectures())
+    begin = time.monotonic()
+    with cli.progress(out) as bar:
+        total = budget.networks or int(budget.seconds or 0)
+        done = n_before if budget.networks else int(begin - start)
+        task = bar.add_task("measuring", total=total, completed=done, note="")
+        anchor = bench.timer(_anchor(bench))
+        n_new = 0
+        while block := list(itertools.islice(fresh, BLOCK)):
+            prepared = [bench.prepare(architecture) for architecture in block]
+            rounds, _ = interleave([p.timer for p in prepared], anchor, rng)
+            for item, own in zip(prepared, rounds, strict=True):
+                store.add(item.architecture, own, item.kernels, item.prepare_s)
+                n_unplanned += not item.is_planned
+            n_new += len(block)
+            now = time.monotonic()
+            note = f"{n_before + n_new} networks"
+            shown = n_before + n_new if budget.networks else min(total, int(now - start))
+            bar.update(task, completed=shown, note=note)
+            if budget.seconds is not None and _is_used_up(budget.seconds, start, begin, now, n_before, n_new):
+                break
+    return n_unplanned
+
+
+def _is_used_up(seconds: float, start: float, begin: float, now: float, n_before: int, n_new: int) -> bool:
+    """Whether another block and the repeats would overrun the time."""
+    each = (now - begin) / n_new
+    repeats = n_to_repeat(n_before + n_new) * each * 0.7 + (begin - start) * 1.2
+    return now - start + BLOCK * each + repeats > seconds
+
+
+def n_to_repeat(n_networks: int) -> int:
+    """How many of the networks are measured in a second process for the ceiling."""
+    return min(n_networks, max(MIN_REPEATS, min(MAX_REPEATS, round(REPEAT_SHARE * n_networks))))
+
+
+def _to_repeat(records: list[NetworkRecord]) -> list[Architecture]:
+    """Spread evenly over the order of latency."""
+    import numpy as np
+
+    ranked = sorted(records, key=lambda r: r.latency_us)
+    picks = np.unique(np.linspace(0, len(ranked) - 1, n_to_repeat(len(ranked))).round().astype(int))
+    return [ranked[int(i)].architecture for i in picks]
+
+
+def _repeat_in_fresh_process(study: Study, arguments: argparse.Namespace, out: Console) -> None:
+    command = [sys.executable, "-m", "profiling.collect", "--repeat", "--study", arguments.study]
+    command += ["--runs-dir", str(arguments.runs_dir), "--seed", str(arguments.seed)]
+    if arguments.json:
+        command.append("--json")
+    result = subprocess.run(command, stdout=subprocess.DEVNULL if arguments.json else None, check=False)
+    if result.returncode != 0:
+        raise OvnasError("measuring again in a fresh process failed; what was collected is kept")
+
+
+def _summary(
+    records: list[NetworkRecord],
+    study: Study,
+    path: Path,
+    n_unplanned: int,
+    seconds: float,
+    out: Console,
+) -> dict[str, Any]:
+    import numpy as np
+
+    from profiling.ceiling import ceiling_of
+
+    n_kernels = sum(len(r.kernels) for r in records)
+    ceiling = ceiling_of(records)
+    difference = [r.counters_us / (r.latency_us - r.overhead_us) - 1 for r in records]
+    flagged = sum(r.n_flagged for r in records) / max(1, sum(r.n_rounds for r in records))
+    latencies = [r.latency_us for r in records]
+    out.print(
+        f"{len(records)} networks ({min(latencies) / 1e3:.2f} to {max(latencies) / 1e3:.2f} ms), "
+        f"{n_kernels} kernels in {path}"
+    )
+    out.print(
+        f"ceiling (two processes, {ceiling['networks']} networks): differ by {ceiling['mape']:.2%}, "
+        f"Kendall tau {ceiling['kendall_tau']:.3f}; rounds flagged {flagged:.1%}; "
+        f"uncorrected counters {np.mean(difference):+.1%} of end to end"
+    )
+    if ceiling["mape"] is not None and ceiling["mape"] > 0.02:
+        out.print("warning: this machine is noisy; no predictor can be better than its ceiling")
+    if n_unplanned:
+        out.print(f"warning: {n_unplanned} networks execute other kernels than planned")
+    return {
+        "study": study.name,
+        "file": str(path),
+        "networks": len(records),
+        "kernels": n_kernels,
+        "ceiling": ceiling,
+        "flagged_rounds": flagged,
+        "counters_difference": float(np.mean(difference)),
+        "unplanned_networks": n_unplanned,
+        "prepare_s": float(np.median([r.prepare_s for r in records])),
+        "seconds": round(seconds, 1),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

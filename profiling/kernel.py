@@ -1,0 +1,141 @@
+"""What OpenVINO executes: one fused primitive, read from a compiled model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+__all__ = ["ExecutedKernel", "Kernel", "read_kernels"]
+
+# Entries of the runtime model that are no work: graph ends, and constants prepared at compile time.
+_NO_WORK = {"Const", "Input", "Output", "Parameter", "Result"}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The shape of one kernel: everything that a predictor may know of it before it runs.
+
+    Channels, heights and widths are those of the first data input and of the output (1 where the
+    tensor has no such dimension). `in_per_group` is the number of input channels that one output
+    channel sees, 0 for a kernel without weights. `n_inputs` counts data inputs: 2 for a convolution
+    with a fused residual addition. `n_fused` counts the author's operations in it.
+    """
+
+    kind: str
+    batch: int
+    in_channels: int
+    in_height: int
+    in_width: int
+    out_channels: int
+    out_height: int
+    out_width: int
+    kernel_height: int
+    kernel_width: int
+    in_per_group: int
+    n_inputs: int
+    n_fused: int
+    in_precision: str
+    out_precision: str
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates; 0 for a kernel without weights."""
+        positions = self.batch * self.out_channels * self.out_height * self.out_width
+        return positions * self.in_per_group * self.kernel_height * self.kernel_width
+
+
+@dataclass(frozen=True)
+class ExecutedKernel:
+    """A kernel as the plugin runs it. `originals` are the operations fused into it; `sources` are the
+    positions of the kernels whose outputs it reads (-1: the network's input)."""
+
+    name: str
+    kernel: Kernel
+    exec_type: str
+    layout: str
+    originals: tuple[str, ...]
+    sources: tuple[int, ...]
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+
+
+def read_kernels(compiled: ov.CompiledModel) -> list[ExecutedKernel]:
+    """The executed kernels of a compiled model, in execution order."""
+    places: dict[str, int] = {}
+    found: list[ExecutedKernel] = []
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        name, info = node.get_friendly_name(), node.get_rt_info()
+        kind = _fact(info, "layerType")
+        inputs = [value.get_node().get_friendly_name() for value in node.input_values()]
+        if kind in ("Input", "Parameter") and not inputs:
+            places[name] = -1
+            continue
+        sources = tuple(places[i] for i in inputs if i in places)
+        if kind in _NO_WORK or not sources:
+            continue
+        places[name] = len(found)
+        found.append(_executed(node, info, kind, sources, inputs, places, found))
+    return found
+
+
+def _executed(
+    node: Any,
+    info: Any,
+    kind: str,
+    sources: tuple[int, ...],
+    inputs: list[str],
+    places: dict[str, int],
+    found: list[ExecutedKernel],
+) -> ExecutedKernel:
+    first = next(i for i, name in enumerate(inputs) if name in places)
+    in_shape = tuple(node.input(first).get_shape())
+    out_shape = tuple(node.output(0).get_shape())
+    originals = tuple(n for n in _fact(info, "originalLayersNames").split(",") if n)
+    in_per_group, height, width = 0, 1, 1
+    if kind in ("Convolution", "FullyConnected", "Deconvolution") and first + 1 < len(inputs):
+        weights = tuple(node.input(first + 1).get_shape())
+        if kind == "FullyConnected":
+            in_per_group = weights[-1]
+        else:
+            spatial = len(in_shape) - 2
+            in_per_group = weights[-spatial - 1]
+            height, width = (1, 1, *weights[-spatial:])[-2:]
+    previous = found[sources[0]].kernel.out_precision if sources[0] >= 0 else "f32"
+    kernel = Kernel(
+        kind=kind,
+        batch=_axis(in_shape, 0),
+        in_channels=_axis(in_shape, 1),
+        in_height=_axis(in_shape, 2),
+        in_width=_axis(in_shape, 3),
+        out_channels=_axis(out_shape, 1),
+        out_height=_axis(out_shape, 2),
+        out_width=_axis(out_shape, 3),
+        kernel_height=height,
+        kernel_width=width,
+        in_per_group=in_per_group,
+        n_inputs=len(sources),
+        n_fused=max(1, len(originals)),
+        in_precision=previous,
+        out_precision=_fact(info, "outputPrecisions").split(",")[0],
+    )
+    return ExecutedKernel(
+        node.get_friendly_name(),
+        kernel,
+        _fact(info, "primitiveType"),
+        _fact(info, "outputLayouts").split(",")[0],
+        originals,
+        sources,
+        in_shape,
+        out_shape,
+    )
+
+
+def _axis(shape: tuple[int, ...], axis: int) -> int:
+    return int(shape[axis]) if axis < len(shape) else 1
+
+
+def _fact(info: Any, key: str) -> str:
+    return str(info[key].astype(str)) if key in info else ""

@@ -1,0 +1,81 @@
+"""From an architecture to something that can be timed: slice, compile, check."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from profiling.counters import read_counters
+from profiling.kernel import ExecutedKernel, read_kernels
+from profiling.plan import Plan, layer_name, make_plan
+from profiling.store import KernelTime
+from profiling.target import compile_model
+from profiling.timing import Timer, estimate, interleave
+from supernet.architecture import Architecture
+
+if TYPE_CHECKING:
+    from supernet.sliced import SlicedGraphs
+
+__all__ = ["Bench", "Prepared"]
+
+
+@dataclass
+class Prepared:
+    """One network, resident and ready to be timed."""
+
+    architecture: Architecture
+    timer: Timer
+    kernels: list[KernelTime]
+    prepare_s: float
+    is_planned: bool
+
+
+class Bench:
+    """Prepares any architecture of a space for one target."""
+
+    def __init__(self, graphs: SlicedGraphs, target: dict[str, Any]) -> None:
+        self.graphs, self.target = graphs, target
+        maximal = compile_model(graphs.model(graphs.space.largest), target)
+        self.plan: Plan = make_plan(graphs, read_kernels(maximal))
+
+    def timer(self, architecture: Architecture) -> Timer:
+        """The clean network, for end-to-end latency only."""
+        return Timer(compile_model(self.graphs.model(architecture), self.target))
+
+    def prepare(self, architecture: Architecture) -> Prepared:
+        """Compiles twice: with counters, which are read now, and clean, for the timer."""
+        start = time.perf_counter()
+        model = self.graphs.model(architecture)
+        counted = compile_model(model, self.target, counters=True)
+        clean = compile_model(model, self.target)
+        prepare_s = time.perf_counter() - start
+        executed = read_kernels(counted)
+        times = read_counters(Timer(counted))
+        kernels = [self._kernel_time(item, times) for item in executed if item.name in times]
+        planned = Counter(self.plan.of(architecture))
+        return Prepared(
+            architecture,
+            Timer(clean),
+            kernels,
+            prepare_s,
+            is_planned=planned == Counter(item.kernel for item in executed),
+        )
+
+    def _kernel_time(self, item: ExecutedKernel, times: dict[str, float]) -> KernelTime:
+        layer = layer_name(self.graphs, item)
+        return KernelTime(layer, item.name, item.exec_type, item.layout, item.kernel, times[item.name])
+
+
+def measure_overhead_us(target: dict[str, Any]) -> float:
+    """The fixed cost of calling an inference: the latency of a network of one trivial operation."""
+    import numpy as np
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    parameter = ops.parameter([1, 8], np.float32)
+    model = ov.Model([ops.relu(parameter)], [parameter], "overhead")
+    timer = Timer(compile_model(model, target))
+    rounds, _ = interleave([timer], timer, np.random.default_rng(0), rounds=3, extra_rounds=0)
+    return estimate(rounds[0])
