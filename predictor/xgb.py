@@ -81,7 +81,8 @@ class XgbPredictor(KernelPredictor):
 
     def kernel_latency_us(self, kernels: Sequence[Kernel]) -> Floats:
         data = xgboost.DMatrix(feature_matrix(kernels), feature_names=list(FEATURES))
-        return self.scale_ * np.exp(self.booster_.predict(data).astype(np.float64))
+        latency: Floats = np.exp(self.booster_.predict(data).astype(np.float64))
+        return self.scale_ * latency
 
     def importance(self) -> dict[str, float]:
         """Each feature's share of the gain, largest first."""

@@ -217,7 +217,16 @@ class Store:
         ).fetchall()
         scale = (latency - overhead) / sum(row[4] for row in rows)
         kernels = tuple(
-            KernelTime(*row[:4], Kernel(*row[5:]), counter_us=row[4], time_us=row[4] * scale) for row in rows
+            KernelTime(
+                layer=row[0],
+                name=row[1],
+                exec_type=row[2],
+                layout=row[3],
+                kernel=Kernel(*row[5:]),
+                counter_us=row[4],
+                time_us=row[4] * scale,
+            )
+            for row in rows
         )
         return NetworkRecord(
             architecture=Architecture.parse(text),

@@ -44,7 +44,10 @@ def console(arguments: argparse.Namespace) -> Console:
     """Where to speak to a person: the standard output, or the standard error with --json."""
     from rich.console import Console
 
-    return Console(stderr=arguments.json, highlight=False)
+    result = Console(stderr=arguments.json, highlight=False)
+    if not result.is_terminal:
+        result.width = 120  # a file or a pipe has no width of its own
+    return result
 
 
 def progress(to: Console) -> Progress:

@@ -1,0 +1,73 @@
+"""How good each predictor is on architectures that it has not seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.base import KernelPredictor
+from predictor.compiled import CompiledPredictor
+from predictor.dataset import Dataset
+from predictor.metrics import accuracy_of
+from profiling.store import NetworkRecord
+
+__all__ = ["Evaluation", "evaluate", "speed_of"]
+
+Floats = NDArray[np.float64]
+SPEED_SAMPLE = 200_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions beside measurements. Latencies in microseconds: networks of shape (n_test,), kernels
+    of all test networks one after the other, with their kinds."""
+
+    name: str
+    measured: Floats
+    predicted: Floats
+    kernel_measured: Floats
+    kernel_predicted: Floats
+    kernel_kinds: tuple[str, ...]
+    architectures_per_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The metrics of both levels."""
+        return {
+            "network": accuracy_of(self.measured, self.predicted),
+            "kernel": accuracy_of(self.kernel_measured, self.kernel_predicted),
+            "architectures_per_s": self.architectures_per_s,
+        }
+
+
+def evaluate(name: str, predictor: KernelPredictor, data: Dataset) -> Evaluation:
+    """Predicts the test networks from the plan alone, as a search does."""
+    kernels = [k for r in data.test for k in r.kernels]
+    return Evaluation(
+        name=name,
+        measured=_latencies(data.test),
+        predicted=predictor.predict([data.plan.of(r.architecture) for r in data.test]),
+        kernel_measured=np.array([k.time_us for k in kernels]),
+        kernel_predicted=predictor.kernel_latency_us([k.kernel for k in kernels]),
+        kernel_kinds=tuple(k.kernel.kind for k in kernels),
+        architectures_per_s=speed_of(CompiledPredictor(data.plan, predictor)),
+    )
+
+
+def speed_of(compiled: CompiledPredictor) -> float:
+    """Architectures a second that the compiled predictor scores (it uses one thread)."""
+    codes = compiled.space.sample_codes(SPEED_SAMPLE, np.random.default_rng(0))
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        compiled.predict_codes(codes)
+        seconds.append(time.perf_counter() - start)
+    return len(codes) / min(seconds)
+
+
+def _latencies(networks: Sequence[NetworkRecord]) -> Floats:
+    return np.array([network.latency_us for network in networks])

@@ -1,0 +1,1 @@
+"""ovnas, last room: what is worth building."""

@@ -1,0 +1,139 @@
+"""Finalists: built, quantised with real data, and measured beside the INT8 baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.export import Exported, export_model
+from search.problem import Candidate
+
+if TYPE_CHECKING:
+    import openvino as ov
+    from rich.progress import Progress
+    from torch import Tensor, nn
+
+    from supernet.architecture import Architecture
+    from supernet.data import Images, Splits
+    from supernet.elastic import ElasticNetwork
+
+__all__ = ["Built", "Material", "Measured", "build", "measure"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What finalists are made of and judged by. Without `splits`, samples are random and there is no
+    accuracy."""
+
+    network: ElasticNetwork
+    pretrained: nn.Module
+    splits: Splits | None
+    batchnorm_samples: Tensor | None
+    calibration: Tensor
+    example: Tensor
+
+
+@dataclass(frozen=True)
+class Built:
+    """One exported network. Accuracies are on the test split, None without data."""
+
+    architecture: Architecture
+    candidate: Candidate | None
+    exported: Exported
+    top1_fp32: float | None
+    top1_int8: float | None
+    n_int8_layers: int
+    n_layers: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one network: latency in microseconds, samples a second with all CPUs busy, and its speed-up
+    over the baseline within the same rounds."""
+
+    latency_us: float
+    throughput_sps: float
+    speedup: float
+
+
+def build(material: Material, candidate: Candidate | None, folder: Path, target: dict[str, Any]) -> Built:
+    """Extracts, re-estimates BatchNorm, exports and quantises; `candidate` None is the baseline, the
+    pre-trained model itself."""
+    from profiling.kernel import read_kernels
+    from profiling.target import compile_model, core
+    from supernet.batchnorm import reestimate
+    from supernet.training import accuracy
+
+    space = material.network.space
+    if candidate is None:
+        architecture = space.largest
+        module = _traced(material, architecture)
+    else:
+        architecture = candidate.architecture
+        module = material.network.extract(architecture)
+        if material.batchnorm_samples is not None:
+            reestimate(module, material.batchnorm_samples)
+    exported = export_model(module, material.example, material.calibration, folder, core=core())
+    compiled = compile_model(exported.model, target)
+    layers = [k for k in read_kernels(compiled) if k.kernel.in_per_group]
+    test = None if material.splits is None else material.splits.test
+    return Built(
+        architecture,
+        candidate,
+        exported,
+        top1_fp32=None if test is None else accuracy(module, test),
+        top1_int8=None if test is None else int8_accuracy(compiled, test),
+        n_int8_layers=sum(k.exec_type.endswith("I8") for k in layers),
+        n_layers=len(layers),
+    )
+
+
+def _traced(material: Material, architecture: Architecture) -> nn.Module:
+    """The pre-trained model with its own statistics, as a plain traced module."""
+    from supernet.generation import generate
+
+    return generate(material.pretrained, material.example).extract(architecture)
+
+
+def int8_accuracy(compiled: ov.CompiledModel, images: Images) -> float:
+    """Top-1 of a compiled model over all images; a last partial batch is filled up and cut off."""
+    import torch
+
+    from supernet.data import batches
+
+    batch = int(compiled.inputs[0].shape[0])
+    right = total = 0
+    for x, labels in batches(images, batch):
+        filled = torch.cat([x, x[-1:].expand(batch - len(x), *x.shape[1:])]) if len(x) < batch else x
+        scores = compiled([filled.numpy()])[0][: len(x)]
+        right += int((scores.argmax(1) == labels.numpy()).sum())
+        total += len(labels)
+    return right / total
+
+
+def measure(
+    networks: Sequence[Built], target: dict[str, Any], rng: np.random.Generator, bar: Progress
+) -> list[Measured]:
+    """Latency and throughput of all networks in interleaved rounds; the first one is the baseline."""
+    from profiling.target import compile_model
+    from profiling.throughput import ROUNDS as THROUGHPUT_ROUNDS
+    from profiling.throughput import ThroughputTimer, interleave_throughput, throughput_target
+    from profiling.timing import ROUNDS, Timer, estimate, interleave
+
+    task = bar.add_task("measuring finalists", total=ROUNDS + THROUGHPUT_ROUNDS, note="latency")
+    models = [built.exported.model for built in networks]
+    timers = [Timer(compile_model(model, target)) for model in models]
+    anchor = Timer(compile_model(models[0], target))
+    rounds, _ = interleave(timers, anchor, rng, on_round=lambda: bar.update(task, advance=1))
+    latency = [estimate(own) for own in rounds]
+    wide = throughput_target(target)
+    queues = [ThroughputTimer(compile_model(model, wide), wide["streams"]) for model in models]
+    bar.update(task, completed=ROUNDS, note="throughput")
+    throughput = np.median(
+        interleave_throughput(queues, rng, on_round=lambda: bar.update(task, advance=1)), axis=0
+    )
+    return [Measured(one, float(sps), latency[0] / one) for one, sps in zip(latency, throughput, strict=True)]

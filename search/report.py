@@ -1,0 +1,127 @@
+"""The search's results: front.csv, search.json, one HTML page, a terminal table."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from search import pictures
+from search.problem import Candidate
+from supernet.page import Page
+
+__all__ = ["NOT_MEASURED", "rows_of", "write_front", "write_page"]
+
+NOT_MEASURED = "accuracy not measured"
+COLUMNS = (
+    "network", "million MACs", "top-1 FP32", "top-1 INT8", "predicted ms", "measured ms", "error",
+    "samples/s", "speed-up",
+)  # fmt: skip
+
+
+def write_front(front: Sequence[Candidate], is_accuracy: bool, path: Path) -> None:
+    """One line an architecture of the predicted front; `top1` is that of the validation split."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("architecture", "predicted_latency_us", "top1_validation", "macs"))
+        for candidate in front:
+            top1 = f"{candidate.quality:.6f}" if is_accuracy else NOT_MEASURED
+            writer.writerow((candidate.architecture, f"{candidate.latency_us:.3f}", top1, candidate.macs))
+    os.replace(partial, path)
+
+
+def rows_of(value: dict[str, Any]) -> list[list[str]]:
+    """The finalists' table of a search.json value, the baseline first."""
+    base = value["baseline"]
+    rows = [
+        ["INT8 baseline", f"{base['macs'] / 1e6:.1f}", _share(base["top1_fp32"]), _share(base["top1_int8"]),
+         "", f"{base['latency_us'] / 1e3:.3f}", "", f"{base['throughput_sps']:.0f}", "1.00x"]
+    ]  # fmt: skip
+    for i, one in enumerate(value["finalists"], start=1):
+        predicted, measured = one["predicted"]["latency_us"], one["measured"]
+        rows.append(
+            [f"finalist {i}", f"{one['macs'] / 1e6:.1f}", _share(measured["top1_fp32"]),
+             _share(measured["top1_int8"]), f"{predicted / 1e3:.3f}", f"{measured['latency_us'] / 1e3:.3f}",
+             f"{predicted / measured['latency_us'] - 1:+.1%}", f"{measured['throughput_sps']:.0f}",
+             f"{measured['speedup']:.2f}x"]
+        )  # fmt: skip
+    return rows
+
+
+def _share(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2%}"
+
+
+def write_page(
+    value: dict[str, Any],
+    candidates: Sequence[Candidate],
+    front: Sequence[Candidate],
+    chosen: Sequence[Candidate],
+    quality: str,
+    path: Path,
+) -> None:
+    """report.html of a search.json value."""
+    machine, target = value["machine"], value["target"]
+    page = Page(
+        f"Search in {value['study']}",
+        f"{machine['cpu_model']}, OpenVINO {machine['openvino']}; {target['threads']} thread(s), "
+        f"batch {target['batch']}; measured in interleaved rounds, INT8",
+    )
+    finalists, base = value["finalists"], value["baseline"]
+    fastest = max(finalists, key=lambda f: f["measured"]["speedup"])
+    facts = [(f"{fastest['measured']['speedup']:.2f}x", "fastest finalist, measured")]
+    if base["top1_int8"] is not None:
+        drop = 100 * (base["top1_int8"] - fastest["measured"]["top1_int8"])
+        facts.append((f"{-drop:+.2f} points", "its INT8 test accuracy against the baseline's"))
+    errors = [abs(f["predicted"]["latency_us"] / f["measured"]["latency_us"] - 1) for f in finalists]
+    facts += [
+        (f"{sum(errors) / len(errors):.1%}", "mean error of predicted latency"),
+        (f"{value['evaluations']['accuracy_measured']}", "architectures really evaluated"),
+        (f"{value['evaluations']['latency_predicted']:,}", "latencies predicted"),
+    ]
+    page.facts(facts)
+    if base["top1_int8"] is None:
+        page.text(f"No data: {NOT_MEASURED}. The search maximised MACs as its declared stand-in.")
+    page.heading("Finalists")
+    page.text(
+        "Latency and throughput are measured end to end beside the INT8 pre-trained model; accuracy is "
+        "that of the INT8 model on the test split, which nothing was chosen by."
+    )
+    page.table(COLUMNS, rows_of(value))
+    names = [f"finalist {i}" for i in range(1, len(finalists) + 1)]
+    page.figures(
+        (
+            pictures.speedup_bars(
+                names,
+                [f["measured"]["speedup"] for f in finalists],
+                [base["macs"] / f["macs"] for f in finalists],
+            ),
+            "Work saved is not time saved: what was measured.",
+        ),
+        (
+            pictures.predicted_and_measured(
+                names,
+                [f["predicted"]["latency_us"] for f in finalists],
+                [f["measured"]["latency_us"] for f in finalists],
+            ),
+            "Predicted beside measured.",
+        ),
+    )
+    page.heading("Front")
+    page.figures(
+        (
+            pictures.front_picture(candidates, front, chosen, quality),
+            "Every architecture evaluated; hover over a point for its choices.",
+        )
+    )
+    page.heading("Files")
+    rows = [
+        [name, f["architecture"], *(f["files"][kind] for kind in ("ir", "onnx", "weights"))]
+        for name, f in zip(names, finalists, strict=True)
+    ]
+    page.table(("network", "architecture", "INT8 OpenVINO IR", "ONNX", "weights"), rows)
+    page.write(path)

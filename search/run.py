@@ -1,0 +1,232 @@
+"""`python -m search.run`: searches a space, builds the finalists and measures them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from predictor.registry import PREDICTORS
+from supernet import cli
+from supernet.study import Study
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from predictor.saved import SpacePredictor
+    from search.finalists import Built, Material, Measured
+    from search.problem import Problem
+    from search.quality import Quality
+
+# 1: first.
+SCHEMA_VERSION = 1
+# Evaluations of a stand-in cost nothing, so a search may take many.
+STAND_IN_EVALUATIONS = 20_000
+SYNTHETIC_CALIBRATION_SAMPLES = 16
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = cli.parser(
+        "search.run", "Search a study's space for fast INT8 sub-networks, and measure the finalists."
+    )
+    parser.add_argument("--predictor", choices=sorted(PREDICTORS), default="xgb", help="of latency")
+    parser.add_argument("--evaluations", type=int, metavar="N", help="real accuracy evaluations")
+    parser.add_argument("--finalists", type=int, metavar="N", help="how many to build and measure")
+    return cli.run(search, parser.parse_args(argv))
+
+
+def search(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Writes front.csv, search.json, report.html and the finalists' files; returns search.json's value."""
+    import numpy as np
+
+    from predictor.saved import load
+    from predictor.train import predictor_folder
+    from profiling.lock import measuring
+    from profiling.machine import read_machine, read_target
+    from search.finalists import measure
+    from search.nsga2 import search_nsga2
+    from search.problem import Problem
+    from search.report import write_front, write_page
+    from supernet.checkpoint import write_json
+    from supernet.errors import OvnasError
+
+    start = time.monotonic()
+    study = Study.load(arguments.study)
+    for name in ("evaluations", "finalists"):
+        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
+            raise OvnasError(f"--{name} must be >= 1, but got {getattr(arguments, name)}")
+    out = cli.console(arguments)
+    folder: Path = arguments.runs_dir / study.name / "search"
+    predictor = load(predictor_folder(study, arguments.runs_dir, arguments.predictor))
+    machine, target = read_machine(), read_target(study.target)
+    predictor.require(machine, target)
+    material, quality = _material(study, arguments.runs_dir, predictor, target, folder)
+    budget = arguments.evaluations or (
+        study.search.evaluations if quality.is_accuracy else STAND_IN_EVALUATIONS
+    )
+    rng = np.random.default_rng(arguments.seed)
+    with cli.progress(out) as bar:
+        task = bar.add_task("searching", total=budget, note="")
+        problem = Problem(
+            predictor.plan.space,
+            quality,
+            predictor.compiled(),
+            budget,
+            lambda n: bar.update(task, completed=n) if n % 10 == 0 or n == budget else None,
+        )
+        search_nsga2(problem, rng)
+    front = problem.front()
+    write_front(front, quality.is_accuracy, folder / "front.csv")
+    chosen = _choose(problem, study, quality, arguments.finalists or study.search.finalists)
+    with measuring(), cli.progress(out) as bar:
+        task = bar.add_task("building finalists", total=len(chosen) + 1, note="")
+        networks = []
+        for i, candidate in enumerate([None, *chosen]):
+            place = folder / "finalists" / ("baseline" if candidate is None else f"{i:02d}")
+            networks.append(_build(material, candidate, place, target))
+            bar.update(task, advance=1)
+        measured = measure(networks, target, rng, bar)
+    value = {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.name,
+        "machine": machine,
+        "target": target,
+        "quality": quality.name,
+        "predictor": arguments.predictor,
+        "seed": arguments.seed,
+        "baseline": _baseline(networks[0], measured[0], predictor),
+        "finalists": [
+            _finalist(built, m, quality) for built, m in zip(networks[1:], measured[1:], strict=True)
+        ],
+        "evaluations": {
+            "latency_predicted": problem.n_predicted,
+            "accuracy_measured": quality.n_measured if quality.is_accuracy else 0,
+        },
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    for built, one in zip(networks[1:], value["finalists"], strict=True):
+        conditions = {key: value[key] for key in ("study", "machine", "target", "quality", "seed")}
+        write_json({**conditions, **one}, built.exported.files["ir"].with_name("card.json"))
+    write_json(value, folder / "search.json")
+    candidates = list(problem.candidates.values())
+    write_page(value, candidates, front, chosen, quality.name, folder / "report.html")
+    _print(value, out, folder)
+    return value
+
+
+def _material(
+    study: Study, runs_dir: Path, predictor: SpacePredictor, target: dict[str, Any], folder: Path
+) -> tuple[Material, Quality]:
+    import torch
+
+    from search.finalists import Material
+    from search.quality import Macs, ValidationAccuracy
+    from supernet.checkpoint import example_input, load_supernet, make_model, make_network
+    from supernet.data import load_splits, take
+    from supernet.errors import OvnasError
+    from supernet.train import BATCHNORM_SAMPLES
+
+    example = example_input(study, batch=target["batch"])
+    if study.data.name == "none":
+        network = make_network(study)
+        generator = torch.Generator().manual_seed(0)
+        n = SYNTHETIC_CALIBRATION_SAMPLES * target["batch"]
+        noise = torch.randn(n, *study.model.input_shape, generator=generator)
+        material = Material(network, make_model(study), None, None, noise, example)
+        quality: Quality = Macs(network.space)
+    else:
+        supernet = runs_dir / study.name / "supernet"
+        network, pretrained = load_supernet(study, supernet)
+        splits = load_splits(study)
+        samples = take(splits.train, BATCHNORM_SAMPLES)
+        calibration = take(splits.train, study.search.calibration_samples)
+        material = Material(network, pretrained, splits, samples, calibration, example)
+        quality = ValidationAccuracy(
+            network, splits, samples, supernet / "supernet.safetensors", folder / "evaluations.sqlite"
+        )
+    if network.space != predictor.plan.space:
+        raise OvnasError("the predictor was trained for another space; collect and train again")
+    return material, quality
+
+
+def _choose(problem: Problem, study: Study, quality: Quality, n: int) -> list[Any]:
+    """Finalists that keep to the study's accuracy drop on validation data."""
+    from search.selection import pick_finalists
+    from supernet.errors import OvnasError
+
+    front = problem.front()
+    if not quality.is_accuracy:
+        return pick_finalists(front, n, min_quality=-float("inf"))
+    largest = quality.of(problem.space.largest)
+    least = largest - study.search.max_accuracy_drop / 100
+    chosen = pick_finalists(front, n, min_quality=least)
+    if not chosen:
+        best = max(front, key=lambda c: c.quality)
+        raise OvnasError(
+            f"no architecture within {study.search.max_accuracy_drop:g} points of the largest's "
+            f"{largest:.2%} among {len(problem.candidates)}; the nearest has {best.quality:.2%} at "
+            f"{best.latency_us / 1e3:.3f} ms"
+        )
+    return chosen
+
+
+def _build(material: Material, candidate: Any, folder: Path, target: dict[str, Any]) -> Built:
+    from search.finalists import build
+
+    return build(material, candidate, folder, target)
+
+
+def _baseline(built: Built, measured: Measured, predictor: SpacePredictor) -> dict[str, Any]:
+    return {
+        "top1_fp32": built.top1_fp32,
+        "top1_int8": built.top1_int8,
+        "latency_us": measured.latency_us,
+        "throughput_sps": measured.throughput_sps,
+        "macs": predictor.plan.space.macs(built.architecture),
+        "int8_layers": [built.n_int8_layers, built.n_layers],
+        "files": {kind: str(path) for kind, path in built.exported.files.items()},
+    }
+
+
+def _finalist(built: Built, measured: Measured, quality: Quality) -> dict[str, Any]:
+    candidate = built.candidate
+    assert candidate is not None
+    return {
+        "architecture": str(built.architecture),
+        "macs": candidate.macs,
+        "predicted": {
+            "latency_us": candidate.latency_us,
+            "top1": candidate.quality if quality.is_accuracy else None,
+        },
+        "measured": {
+            "latency_us": measured.latency_us,
+            "throughput_sps": measured.throughput_sps,
+            "speedup": measured.speedup,
+            "top1_fp32": built.top1_fp32,
+            "top1_int8": built.top1_int8,
+        },
+        "int8_layers": [built.n_int8_layers, built.n_layers],
+        "files": {kind: str(path) for kind, path in built.exported.files.items()},
+    }
+
+
+def _print(value: dict[str, Any], out: Console, folder: Path) -> None:
+    from rich.table import Table
+
+    from search.report import COLUMNS, NOT_MEASURED, rows_of
+
+    table = Table(title=f"finalists of {value['study']}, measured", title_justify="left")
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "network" else "right")
+    for row in rows_of(value):
+        table.add_row(*row)
+    out.print(table)
+    if value["baseline"]["top1_int8"] is None:
+        out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it")
+    out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

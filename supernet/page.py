@@ -1,0 +1,141 @@
+"""A self-contained HTML page: text, tables and pictures, no script and nothing to load."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["BLUE", "GREY", "INK", "ORANGE", "Page", "new_figure", "tip"]
+
+# Colours that keep apart for colour-blind readers (Okabe & Ito 2008).
+BLUE, ORANGE, GREEN, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#9aa0a6", "#202124"
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #202124; background: #f6f7f9; margin: 0; }
+main { max-width: 1080px; margin: 0 auto; padding: 32px 24px 64px; }
+h1 { font-size: 28px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 36px 0 8px; }
+p { max-width: 75ch; margin: 6px 0; } .quiet { color: #5f6368; font-size: 14px; }
+.lead { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0; }
+.fact { background: #fff; border: 1px solid #dadce0; border-radius: 10px; padding: 12px 18px; }
+.fact b { display: block; font-size: 24px; font-weight: 600; } .fact span { color: #5f6368; font-size: 13px; }
+.scroll { overflow-x: auto; background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
+th, td { padding: 7px 12px; text-align: right; white-space: nowrap; }
+th { background: #f1f3f4; font-weight: 600; } tr + tr td { border-top: 1px solid #e8eaed; }
+th:first-child, td:first-child { text-align: left; }
+figure { margin: 12px 0; background: #fff; border: 1px solid #dadce0; border-radius: 10px; padding: 8px; }
+figure svg { display: block; width: 100%; height: auto; }
+figcaption { color: #5f6368; font-size: 14px; padding: 0 12px 8px; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 12px; }
+.pair figure { margin: 0; } code { font-size: 13px; }
+"""
+
+
+class Page:
+    """Pieces are added in order and written at once."""
+
+    def __init__(self, title: str, subtitle: str = "") -> None:
+        self.title = title
+        self._parts = [f"<h1>{html.escape(title)}</h1>", f'<p class="quiet">{html.escape(subtitle)}</p>']
+        self._n_figures = 0
+
+    def heading(self, text: str) -> None:
+        """A section's heading."""
+        self._parts.append(f"<h2>{html.escape(text)}</h2>")
+
+    def text(self, text: str, *, quiet: bool = False) -> None:
+        """A paragraph."""
+        kind = ' class="quiet"' if quiet else ""
+        self._parts.append(f"<p{kind}>{html.escape(text)}</p>")
+
+    def facts(self, facts: Iterable[tuple[str, str]]) -> None:
+        """Headline figures: (value, what it is)."""
+        boxes = "".join(
+            f'<div class="fact"><b>{html.escape(value)}</b><span>{html.escape(what)}</span></div>'
+            for value, what in facts
+        )
+        self._parts.append(f'<div class="lead">{boxes}</div>')
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table; the first column is text, the others numbers."""
+        head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        )
+        self._parts.append(f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>')
+
+    def figures(self, *figures: tuple[Figure, str]) -> None:
+        """Pictures side by side where there is room, each with its caption."""
+        parts = [
+            f"<figure>{self._svg(figure)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+            for figure, caption in figures
+        ]
+        body = "".join(parts)
+        self._parts.append(f'<div class="pair">{body}</div>' if len(parts) > 1 else body)
+
+    def write(self, path: Path) -> None:
+        """Writes the page whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(
+            "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+            "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+            "<link rel='icon' href='data:,'>"
+            f"<title>{html.escape(self.title)}</title><style>{_STYLE}</style></head>"
+            f"<body><main>{''.join(self._parts)}</main></body></html>\n",
+            encoding="utf-8",
+        )
+        os.replace(partial, path)
+
+    def _svg(self, figure: Figure) -> str:
+        self._n_figures += 1
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        svg = buffer.getvalue()
+        svg = svg[svg.index("<svg") :]
+        # Identifiers must not meet those of the page's other pictures.
+        prefix = f"f{self._n_figures}-"
+        svg = re.sub(r'\bid="(?!tip:)', f'id="{prefix}', svg)
+        svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", svg)
+        # Text that `tip` put into an identifier becomes what the browser shows on hover.
+        return re.sub(r'<g id="tip:([^"]*)">', lambda m: f"<g><title>{_tip_text(m[1])}</title>", svg)
+
+
+def new_figure(width: float = 6.4, height: float = 4.2) -> Figure:
+    """An empty figure in inches; no window system is touched."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams.update(
+        {
+            "svg.fonttype": "path",
+            "svg.hashsalt": "ovnas",
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#e8eaed",
+            "axes.axisbelow": True,
+            "axes.edgecolor": GREY,
+            "legend.frameon": False,
+        }
+    )
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def tip(text: str) -> str:
+    """A matplotlib `gid` that becomes a tooltip with `text` on the page."""
+    return "tip:" + text.encode("utf-8").hex()
+
+
+def _tip_text(code: str) -> str:
+    return html.escape(bytes.fromhex(code).decode("utf-8"))
