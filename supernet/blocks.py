@@ -67,7 +67,8 @@ def find_runs(blocks: list[ResidualBlock]) -> list[list[ResidualBlock]]:
     """Chains of identity blocks in which each one's exit is the next one's entry."""
     runs: list[list[ResidualBlock]] = []
     for block in blocks:
-        if not block.is_identity:
+        holds_another = any(other.is_identity and other.nodes < block.nodes for other in blocks)
+        if not block.is_identity or holds_another:
             continue
         for run in runs:
             if run[-1].exit == block.entry:

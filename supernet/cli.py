@@ -78,6 +78,7 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
         result = command(arguments)
         if arguments.json:
             print(json.dumps(result, indent=2))
+        sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, run the same command again to go on")
@@ -92,8 +93,17 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
         if arguments.debug:
             raise
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _drop_unwritten_output()
             return _fail(f"the disk is full: free some space at {arguments.runs_dir} and run again")
         return _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+
+
+def _drop_unwritten_output() -> None:
+    """Where the standard output itself is full, so that the interpreter does not fail on it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> int:

@@ -141,6 +141,7 @@ def _convolution(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
     target, groups = str(node.target), coupling.groups
     out_channels, in_per_group = module.weight.shape[:2]
     batch = coupling.shape(node)[0]
+    groups.freeze(x[2:], f"convolution {target} slides over them")
     if module.groups == 1:
         seen = x[1]
         outputs = _unit_dim(groups.new(target, out_channels))
@@ -178,10 +179,11 @@ def _batch_norm(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
 
 
 def _pointwise(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
-    return x
+    return x if len(coupling.inputs_of(node)) == 1 else _unknown(coupling, node)
 
 
 def _pooling(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
+    coupling.groups.freeze(x[2:], f"{_operation(coupling, node)} slides over them")
     return (*x[:2], *(fixed(n) for n in coupling.shape(node)[2:]))
 
 
@@ -205,10 +207,10 @@ def _binary(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
 
 def _concatenation(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
     operands = coupling.inputs_of(node)
-    listed = node.args[0]
+    listed = node.args[0] if node.args else node.kwargs.get("tensors")
     if not isinstance(listed, (list, tuple)) or len(listed) != len(operands):
         return _unknown(coupling, node)
-    axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+    axis = node.kwargs.get("dim", node.kwargs.get("axis", node.args[1] if len(node.args) > 1 else 0))
     if not isinstance(axis, int):
         return _unknown(coupling, node)
     axis %= len(x)
@@ -234,11 +236,14 @@ def _flatten(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
         dynamic = isinstance(target, (list, tuple)) and list(target)[1:] == [-1]
     else:
         dynamic = True
+    if len(x) < 2:
+        return _unknown(coupling, node)
     rest = [coupling.groups.resolve(dim) for dim in x[2:]]
     plain = all(segment.group is None for dim in rest for segment in dim)
-    if not (dynamic and plain and len(shape) == 2 and len(x) >= 2):
-        return _unknown(coupling, node)
     repeat = math.prod(coupling.groups.size(dim) for dim in rest)
+    expected = (coupling.groups.size(x[0]), coupling.groups.size(coupling.groups.resolve(x[1])) * repeat)
+    if not (dynamic and plain and shape == expected):
+        return _unknown(coupling, node)
     return (x[0], tuple(Segment(s.group, s.per_unit * repeat) for s in x[1]))
 
 

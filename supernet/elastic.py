@@ -119,8 +119,9 @@ class ElasticNetwork(nn.Module):
         Importance is the sum of the absolute weights that read or make a channel (Once-for-All, Cai
         et al. 2020, section 3.3). The network's function does not change.
         """
+        tied = self._tied()
         for index, group in enumerate(self.space.groups):
-            if group.slot is None:
+            if group.slot is None or index in tied:
                 continue
             order = torch.argsort(self._importance(index), descending=True, stable=True)
             with torch.no_grad():
@@ -130,6 +131,21 @@ class ElasticNetwork(nn.Module):
                         if any(segment.group == index for segment in dim):
                             positions = self._permutation(dim, index, order)
                             value.copy_(value.index_select(axis, positions))
+
+    def _tied(self) -> set[int]:
+        """Groups of a parameter that several modules hold: its one order must suit them all."""
+        names: dict[int, list[str]] = {}
+        for name in self.parameter_dims:
+            names.setdefault(id(_attribute(self.module, name)), []).append(name)
+        return {
+            segment.group
+            for shared in names.values()
+            if len(shared) > 1
+            for name in shared
+            for dim in self.parameter_dims[name]
+            for segment in dim
+            if segment.group is not None
+        }
 
     def _importance(self, group: int) -> Tensor:
         n_units = self.space.groups[group].n_units
@@ -216,7 +232,7 @@ def _attribute(module: nn.Module, name: str) -> Any:
 
 
 def _own(module: nn.Module) -> nn.Module:
-    """`module` with its own copies of its tensors."""
+    """`module` with its own copies of its tensors, submodules and hooks."""
     module.__dict__["_parameters"] = {
         name: None if value is None else nn.Parameter(value.detach().clone(), value.requires_grad)
         for name, value in module._parameters.items()
@@ -224,7 +240,7 @@ def _own(module: nn.Module) -> nn.Module:
     module.__dict__["_buffers"] = {
         name: None if value is None else value.detach().clone() for name, value in module._buffers.items()
     }
-    return module
+    return copy.deepcopy(module)
 
 
 def _resize(module: nn.Module, original: nn.Module) -> None:

@@ -79,7 +79,7 @@ class _Builder:
             if len(set(parts)) > 1:
                 break
             shared.append(parts[0])
-        return ".".join(shared) or paths[0][0]
+        return ".".join(shared) or (paths[0][0] if paths else block.exit)
 
     def _add_groups(self) -> None:
         roots = self.coupling.groups.roots()

@@ -88,12 +88,14 @@ class _Tracer(fx.Tracer):
         kwargs: dict[str, Any],
     ) -> Any:
         path = self.path_of_module(m)
-        n_before = len(self.graph.nodes)
+        n_before, n_open = len(self.graph.nodes), len(self.module_stack)
         try:
             return super().call_module(m, forward, args, kwargs)
         except Exception as error:
             for node in list(self.graph.nodes)[: n_before - 1 : -1]:
                 self.graph.erase_node(node)
+            while len(self.module_stack) > n_open:  # the tracer leaves a failed module on its stack
+                self.module_stack.popitem()
             self.opaque[path] = f"{type(m).__name__} cannot be traced: {error}"
             return self.create_proxy("call_module", path, args, kwargs)
 

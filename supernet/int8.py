@@ -41,9 +41,10 @@ def convert_with_taps(
     from openvino.passes import ConstantFolding, Manager
 
     if isinstance(module, fx.GraphModule):
-        module = fold_batchnorm(module)
         if taps:
-            _add_outputs(module, taps)
+            module = copy.deepcopy(module)
+            _add_outputs(module, taps)  # before folding, which moves a BatchNorm's readers to its convolution
+        module = fold_batchnorm(module)
     module = module.eval()
     inputs = as_tuple(example_input)
     with warnings.catch_warnings(), torch.no_grad():

@@ -127,7 +127,11 @@ class Study:
         if path.suffix == ".toml":
             if not path.is_file():
                 raise OvnasError(f"there is no study file {name_or_file!r}")
-            return cls.parse(path.stem, path.read_text(encoding="utf-8"), source=name_or_file)
+            try:
+                text = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise OvnasError(f"study {name_or_file}: not valid TOML: {error}") from None
+            return cls.parse(path.stem, text, source=name_or_file)
         shipped = resources.files("studies").joinpath(f"{name_or_file}.toml")
         if not re.fullmatch(r"[\w-]+", name_or_file) or not shipped.is_file():
             raise OvnasError(

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import supernet
+from supernet import OvnasError, SpaceSection
+from supernet.channels import ChannelGroups, fixed
+from supernet.graph import trace
+from supernet.space import Segment
+
+SECTION = SpaceSection(width=(0.5, 1.0), divisor=2)
+IMAGE = (2, 3, 8, 8)
+
+
+def conv(i: int, o: int, kernel: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(i, o, kernel, padding=kernel // 2)
+
+
+def reasons(network) -> dict[str, str]:
+    return {group.name: group.reason for group in network.space.groups if group.slot is None}
+
+
+def never_wrong(model, shape, randomise):
+    """Every sub-network runs, and as extracted; the largest is the model. Returns the network."""
+    x = torch.randn(shape)
+    network = supernet.generate(randomise(model), x, SECTION)
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), model(x), rtol=0, atol=1e-5)
+        for architecture in [network.space.smallest, *(network.space.sample(rng) for _ in range(5))]:
+            with network.activated(architecture):
+                torch.testing.assert_close(network(x), network.extract(architecture)(x), rtol=0, atol=1e-5)
+    return network
+
+
+# A convolution of 8 channels `a`, an operation, a reader `b`: the operation must fix `a` and be named.
+UNKNOWN = {
+    "GroupNorm": (lambda s, x: s.b(s.op(s.a(x))), {"op": nn.GroupNorm(2, 8)}),
+    "LocalResponseNorm": (lambda s, x: s.b(s.op(s.a(x))), {"op": nn.LocalResponseNorm(2)}),
+    "PReLU": (lambda s, x: s.b(s.op(s.a(x))), {"op": nn.PReLU(8)}),
+    "ConvTranspose2d": (lambda s, x: s.b(s.op(s.a(x))), {"op": nn.ConvTranspose2d(8, 8, 2)}),
+    "Softmax2d": (lambda s, x: s.b(s.op(s.a(x))), {"op": nn.Softmax2d()}),
+    "PixelShuffle": (lambda s, x: s.b(s.op(s.a(x)).repeat(1, 4, 1, 1)), {"op": nn.PixelShuffle(2)}),
+    "softmax": (lambda s, x: s.b(F.softmax(s.a(x), 1)), {}),
+    "flip": (lambda s, x: s.b(torch.flip(s.a(x), (1,))), {}),
+    "chunk": (lambda s, x: s.b(torch.cat(s.a(x).chunk(2, 1)[::-1], 1)), {}),
+    "getitem": (lambda s, x: s.b(s.a(x)[:, [3, 2, 1, 0, 4, 5, 6, 7]]), {}),
+    "mean": (lambda s, x: s.b(s.a(x) - s.a(x).mean(1, keepdim=True)), {}),
+    "view": (lambda s, x: s.b(s.a(x).view(2, 2, 4, 8, 8).transpose(1, 2).reshape(2, 8, 8, 8)), {}),
+    "cumsum": (lambda s, x: s.b(torch.cumsum(s.a(x), 1)), {}),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_operation_that_is_not_understood_fixes_its_channels(name, lambda_model, randomise):
+    function, parts = UNKNOWN[name]
+    network = never_wrong(lambda_model(function, a=conv(3, 8), b=conv(8, 4), **parts), IMAGE, randomise)
+    assert name in reasons(network)["a"]
+
+
+# Understood, or refused; in no case may a sub-network compute something else or fail to run.
+TRICKY = {
+    "flatten of batch and channels": (
+        lambda s, x: s.b(torch.flatten(s.a(x), 0, 1)),
+        (2, 3, 5),
+        {"a": nn.Conv1d(3, 8, 1), "b": nn.Linear(5, 4)},
+    ),
+    "view that mixes samples": (lambda s, x: s.b(s.a(x).view(4, -1)), IMAGE, {"b": nn.Linear(256, 4)}),
+    "clamp by a tensor a channel": (
+        lambda s, x: s.b(torch.clamp(s.a(x), max=s.limit)),
+        IMAGE,
+        {"limit": nn.Parameter(torch.ones(1, 8, 1, 1))},
+    ),
+    "convolution along a linear layer's features": (
+        lambda s, x: s.b(s.op(s.a(x))),
+        (2, 5, 6),
+        {"a": nn.Linear(6, 8), "op": nn.Conv1d(5, 7, 1), "b": nn.Linear(8, 3)},
+    ),
+    "pooling along a linear layer's features": (
+        lambda s, x: s.b(s.op(s.a(x))),
+        (2, 5, 6),
+        {"a": nn.Linear(6, 8), "op": nn.AvgPool1d(2), "b": nn.Linear(4, 3)},
+    ),
+    "cat by keyword": (
+        lambda s, x: s.b(torch.cat(tensors=[s.a(x), s.c(x)], dim=1)),
+        IMAGE,
+        {"b": conv(16, 4), "c": conv(3, 8)},
+    ),
+    "cat along axis=": (
+        lambda s, x: s.b(torch.cat([s.a(x), s.c(x)], axis=1)),
+        IMAGE,
+        {"b": conv(16, 4), "c": conv(3, 8)},
+    ),
+    "cat with itself": (lambda s, x: s.b(torch.cat([s.a(x)] * 2, 1)), IMAGE, {"b": conv(16, 4)}),
+    "cat then grouped convolution": (
+        lambda s, x: s.b(s.op(torch.cat([s.a(x), s.c(x)], 1))),
+        IMAGE,
+        {"b": conv(16, 4), "c": conv(3, 8), "op": nn.Conv2d(16, 16, 3, groups=16)},
+    ),
+    "sum of a concatenation and a layer": (
+        lambda s, x: s.b(torch.cat([s.a(x), s.c(x)], 1) + s.d(x)),
+        IMAGE,
+        {"b": conv(16, 4), "c": conv(3, 8), "d": conv(3, 16)},
+    ),
+    "sum with the input": (lambda s, x: s.b(F.relu(s.a(x))) + x, IMAGE, {"b": conv(8, 3)}),
+    "product with the number of channels": (lambda s, x: s.b(s.a(x) * x.shape[1]), IMAGE, {}),
+    "recurrent layer": (
+        lambda s, x: s.b(s.op(s.a(x).flatten(2).transpose(1, 2))[0]),
+        IMAGE,
+        {"op": nn.LSTM(8, 6, batch_first=True), "b": nn.Linear(6, 2)},
+    ),
+    "a block of pooling only": (
+        lambda s, x: s.b(s.a(x) + s.op(s.a(x))),
+        IMAGE,
+        {"op": nn.AvgPool2d(3, 1, 1)},
+    ),
+    "a droppable block of pooling only": (
+        lambda s, x: s.b((lambda y: y + s.op(y))(s.a(x))),
+        IMAGE,
+        {"op": nn.AvgPool2d(3, 1, 1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRICKY)
+def test_sub_networks_are_never_wrong(name, lambda_model, randomise):
+    function, shape, parts = TRICKY[name]
+    model = lambda_model(function, **{"a": conv(3, 8), "b": conv(8, 4), **parts})
+    never_wrong(model, shape, randomise)
+
+
+def test_addition_joins_and_concatenation_does_not(lambda_model, randomise):
+    parts = {name: conv(3, 8) for name in "abcd"}
+    model = lambda_model(
+        lambda s, x: s.out(torch.cat([s.a(x) + s.b(x), s.c(x)], 1) * 2 + 1) + s.last(s.d(x)),
+        **parts,
+        out=conv(16, 4),
+        last=conv(8, 4),
+    )
+    network = never_wrong(model, IMAGE, randomise)
+    assert [slot.name for slot in network.space.slots] == ["a", "c", "d"]
+    inputs = {layer.name: layer.inputs for layer in network.space.layers}
+    names = [group.name for group in network.space.groups]
+    assert inputs["out"] == (Segment(names.index("a"), 1), Segment(names.index("c"), 1))
+
+
+def test_depthwise_and_grouped_convolutions_join_in_units(lambda_model, randomise):
+    model = lambda_model(
+        lambda s, x: s.b(s.g(s.dw(s.a(x)))),
+        a=conv(3, 16),
+        dw=nn.Conv2d(16, 16, 3, groups=16),
+        g=nn.Conv2d(16, 32, 1, groups=4),
+        b=conv(32, 4),
+    )
+    space = never_wrong(model, IMAGE, randomise).space
+    assert space.groups[0].n_units == 4
+    outputs = {layer.name: layer.outputs for layer in space.layers}
+    expected = {"a": 4, "dw": 4, "g": 8}
+    assert {name: outputs[name] for name in expected} == {n: (Segment(0, k),) for n, k in expected.items()}
+
+
+def test_the_output_stays_as_it_is(tiny_network):
+    assert reasons(tiny_network) == {"fc": "its channels are the network's output"}
+
+
+def test_opaque_submodules_are_fixed_and_no_more_than_they(randomise):
+    class Opaque(nn.Module):
+        def forward(self, x):
+            return x * 2 if x.sum() > 0 else x
+
+    inside = nn.Sequential(conv(8, 8), nn.Sequential(Opaque(), nn.ReLU()), conv(8, 8))
+    model = nn.Sequential(conv(3, 8), inside, conv(8, 8), conv(8, 4))
+    traced = trace(model, torch.randn(IMAGE))
+    assert list(traced.opaque) == ["1.1.0"]
+    assert "control flow" in traced.opaque["1.1.0"]
+    network = never_wrong(model, IMAGE, randomise)
+    assert "Opaque (1.1.0)" in reasons(network)["1.0"]
+    assert [slot.name for slot in network.space.slots] == ["0", "1.2", "2"]
+
+
+def test_a_model_that_branches_on_values_is_refused():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = conv(3, 8)
+
+        def forward(self, x):
+            return self.a(x) if x.sum() > 0 else x
+
+    with pytest.raises(OvnasError, match="own forward depends on the values of tensors"):
+        supernet.generate(Branching(), torch.randn(IMAGE))
+
+
+def test_a_random_model_is_refused(lambda_model):
+    with pytest.raises(OvnasError, match="is it random"):
+        supernet.generate(
+            lambda_model(lambda s, x: s.a(x) + torch.rand_like(x[:, :1]), a=conv(3, 8)), torch.randn(IMAGE)
+        )
+
+
+def test_a_wrong_example_is_refused(tiny_network, make_tiny_resnet):
+    with pytest.raises(OvnasError, match=r"does not run on the example input of shape \[\(1, 4, 8, 8\)\]"):
+        supernet.generate(make_tiny_resnet(), torch.zeros(1, 4, 8, 8))
+
+
+def test_joining_groups_of_different_units():
+    """A unit of 6 elements is what units of 2 and of 3 elements have in common."""
+    groups = ChannelGroups()
+    a, b = groups.new("a", 12), groups.new("b", 8)
+    joined = groups.unify((Segment(a, 2),), (Segment(b, 3),), "reason")
+    root, _ = groups.find(a)
+    assert joined == (Segment(root, 6),)
+    assert groups.find(a) == (root, 3)
+    assert groups.find(b) == (root, 2)
+    assert groups.describe(root) == ("a", 4, "", ["a", "b"])
+    assert groups.size(joined) == 24
+    assert groups.roots() == [root]
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (lambda a, b: (Segment(a, 1),), lambda a, b: fixed(8)),
+        (lambda a, b: (Segment(a, 1), Segment(b, 1)), lambda a, b: (Segment(b, 1), Segment(a, 1), *fixed(0))),
+        (lambda a, b: (Segment(a, 2),), lambda a, b: (Segment(a, 1), Segment(a, 1))),
+    ],
+)
+def test_what_cannot_be_joined_is_fixed_with_the_reason(left, right):
+    groups = ChannelGroups()
+    a, b = groups.new("a", 8), groups.new("b", 8)
+    groups.unify(left(a, b), right(a, b), "because")
+    assert groups.describe(groups.find(a)[0])[2] == "because"
+
+
+def test_the_first_reason_stays():
+    groups = ChannelGroups()
+    a = groups.new("a", 8)
+    groups.freeze([(Segment(a, 1),)], "first")
+    groups.freeze([(Segment(a, 1),)], "second")
+    assert groups.describe(a)[2] == "first"

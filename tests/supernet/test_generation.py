@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import supernet
+from supernet import SpaceSection
+
+
+def slots(network, kind):
+    return {slot.name: slot.choices for slot in network.space.slots if slot.kind == kind}
+
+
+def test_the_caller_s_model_is_not_changed(make_tiny_resnet, randomise, tiny_images):
+    model = randomise(make_tiny_resnet()).train()
+    before = copy.deepcopy(model.state_dict())
+    network = supernet.generate(model, tiny_images)
+    network.order_channels()
+    with torch.no_grad():
+        for value in network.parameters():
+            value.zero_()
+        network.train()(tiny_images)
+    assert model.training
+    assert list(model.state_dict()) == list(before)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_state_dict_names_stay(make_tiny_resnet, tiny_network):
+    names = set(make_tiny_resnet().state_dict())
+    assert set(tiny_network.module.state_dict()) == names
+    assert set(tiny_network.extract(tiny_network.space.largest).state_dict()) == names
+
+
+def test_slots_of_free_groups(make_tiny_network):
+    network = make_tiny_network()
+    assert slots(network, "width") == {
+        "conv1": (4, 8, 16),
+        "layer2.0.conv2": (8, 12, 24),
+        "layer1.0.conv1": (4, 8, 16),
+        "layer1.1.conv1": (4, 8),
+        "layer2.0.conv1": (4, 8, 16),
+        "layer2.1.conv1": (8, 12, 24),
+    }
+    assert list(slots(network, "depth").values()) == [(0, 1, 2), (0, 1)]
+    assert slots(network, "expand") == {}
+
+
+def test_slots_of_expand_ratios(make_tiny_network):
+    network = make_tiny_network(width=(0.5, 1.0), expand=(0.25, 0.5, 0.75), max_dropped=1)
+    assert slots(network, "width") == {"conv1": (8, 16), "layer2.0.conv2": (12, 24)}
+    assert slots(network, "expand") == {
+        "layer1.0 expand": (0.25, 0.5, 0.75, 1.0),
+        "layer1.1 expand": (0.25, 0.5),
+        "layer2.0 expand": (0.25, 0.5, pytest.approx(16 / 24)),
+        "layer2.1 expand": (0.25, 0.5, 0.75, 1.0),
+    }
+    assert list(slots(network, "depth").values()) == [(1, 2), (0, 1)]
+
+
+@pytest.mark.parametrize("max_dropped", [-1, 0, 1, 5])
+def test_max_dropped(make_tiny_network, max_dropped):
+    got = list(slots(make_tiny_network(max_dropped=max_dropped), "depth").values())
+    dropped = {-1: 9, 0: 0, 1: 1, 5: 5}[max_dropped]
+    expected = [tuple(range(max(0, n - dropped), n + 1)) for n in (2, 1)]
+    assert got == [choices for choices in expected if len(choices) > 1]
+
+
+@pytest.mark.parametrize("divisor", [1, 3, 8, 64])
+def test_widths_follow_the_divisor(make_tiny_network, divisor):
+    network = make_tiny_network(width=(0.25, 0.4, 1.0), divisor=divisor)
+    whole = {group.name: group.n_units for group in network.space.groups}
+    for name, choices in slots(network, "width").items():
+        assert choices[-1] == whole[name]
+        assert all(choice % divisor == 0 for choice in choices[:-1])
+    if divisor == 64:
+        assert slots(network, "width") == {}
+        assert {g.reason for g in network.space.groups if "no narrower choice" in g.reason}
+
+
+def test_a_shared_layer_is_counted_at_each_call(zoo, randomise, tiny_images):
+    network = supernet.generate(randomise(zoo["shared_layer"]()), tiny_images, SpaceSection(divisor=4))
+    assert [layer.name for layer in network.space.layers] == ["first.0", "mid.0", "mid.0", "last"]
+    (slot,) = network.space.slots
+    assert slot.name == "first.0"
+
+
+def test_fixed_models_have_one_architecture():
+    network = supernet.generate(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.zeros(1, 3, 2, 2))
+    assert network.space.log10_size == 0
+    assert network.space.macs(network.space.largest) == 36
+
+
+@pytest.mark.slow
+def test_the_space_does_not_depend_on_the_hash_seed():
+    code = (
+        "import torch, supernet\n"
+        "from supernet.models.resnet import resnet_digits\n"
+        "net = supernet.generate(resnet_digits(), torch.zeros(1, 3, 32, 32))\n"
+        "print(net.space.fingerprint)"
+    )
+    prints = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1")
+    ]
+    assert prints[0] == prints[1] != ""

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from supernet import OvnasError, Study
+from supernet.study import shipped_studies
+
+MODEL = '[model]\nfactory = "package.module:function"\ninput_shape = [3, 32, 32]\n'
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_shipped_studies_load_and_can_be_made(name):
+    from supernet.checkpoint import make_model
+
+    study = Study.load(name)
+    assert study.name == name
+    assert make_model(study) is not None
+
+
+def test_both_studies_are_shipped():
+    assert {"digits", "resnet50"} <= set(shipped_studies())
+
+
+def test_a_file_is_read_as_it_is_written(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(MODEL + "[space]\nwidth = [0.5, 1]\nexpand = [0.2]\nmax_dropped = 1\n[target]\nbatch = 4")
+    study = Study.load(str(path))
+    assert study.name == "mine"
+    assert study.model.input_shape == (3, 32, 32)
+    assert study.space.width == (0.5, 1.0)
+    assert isinstance(study.space.width[1], float)
+    assert (study.space.expand, study.space.max_dropped, study.target.batch) == ((0.2,), 1, 4)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        study.name = "other"
+
+
+def refused(text: str) -> str:
+    with pytest.raises(OvnasError) as caught:
+        Study.parse("mine", text, source="mine.toml")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "mine.toml" in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (MODEL + "[spaec]", ["unknown section [spaec]", "did you mean 'space'"]),
+        (MODEL + "[zzz]", ["unknown section [zzz]", "known: data, model"]),
+        (MODEL + "[space]\nwidht = [1.0]", ["[space]", "unknown key 'widht'", "did you mean 'width'"]),
+        (MODEL + "[target]\nzz = 1", ["[target]", "unknown key 'zz'", "known: batch, threads"]),
+        ("", ["[model]", "the key 'factory' is missing"]),
+        ('[model]\nfactory = "a:b"', ["[model]", "the key 'input_shape' is missing"]),
+        ("model = 3", ["[model] must be a table", "got 3"]),
+        ("[model", ["not valid TOML"]),
+        (MODEL + "[model]\n", ["not valid TOML"]),
+        (MODEL + "[target]\nthreads = 'two'", ["'threads' must be a whole number", "got 'two'"]),
+        (MODEL + "[target]\nthreads = 1.5", ["'threads' must be a whole number", "got 1.5"]),
+        (MODEL + "[target]\nthreads = true", ["'threads' must be a whole number", "got True"]),
+        (MODEL + "[train]\nlearning_rate = 'x'", ["'learning_rate' must be a number"]),
+        (MODEL + "[train]\nlearning_rate = nan", ["'learning_rate' must be finite"]),
+        (MODEL + "[space]\nwidth = 0.5", ["'width' must be a list", "got 0.5"]),
+        (MODEL + "[space]\nwidth = ['a']", ["'width' must be a number", "got 'a'"]),
+        (MODEL + "[profiling]\nbudget = 200", ["'budget' must be a text in quotes", "got 200"]),
+        (MODEL + "[data]\nname = 'cifar'", ["'name' must be one of digits, folder, none", "got 'cifar'"]),
+        (MODEL + "[data]\nname = []", ["'name' must be one of", "got []"]),
+    ],
+)
+def test_a_wrong_file_is_refused_with_one_line(text, parts):
+    message = refused(text)
+    assert [part for part in parts if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "rule"),
+    [
+        ("model", 'factory = "no_colon"\ninput_shape = [3, 8, 8]', "[model] factory"),
+        ("model", 'factory = "a:b"\ninput_shape = []', "[model] input_shape"),
+        ("model", 'factory = "a:b"\ninput_shape = [3, 8]', "[model] input_shape"),
+        ("model", 'factory = "a:b"\ninput_shape = [3, 0, 8]', "[model] input_shape"),
+        ("data", "name = 'folder'", "[data] path"),
+        ("space", "width = []", "[space] width"),
+        ("space", "width = [0.0, 1.0]", "[space] width"),
+        ("space", "width = [1.5]", "[space] width"),
+        ("space", "expand = [-0.2]", "[space] expand"),
+        ("space", "divisor = 0", "[space] divisor"),
+        ("space", "max_dropped = -2", "[space] max_dropped"),
+        ("train", "epochs = 0", "[train] epochs"),
+        ("train", "pretrain_epochs = 0", "[train] epochs"),
+        ("train", "batch_size = 1", "[train] batch_size"),
+        ("train", "n_random = -1", "[train] n_random"),
+        ("train", "learning_rate = 0.0", "[train] learning rates"),
+        ("target", "threads = -1", "[target] threads"),
+        ("target", "batch = 0", "[target] threads must be >= 0, batch"),
+        ("search", "evaluations = 0", "[search] evaluations"),
+        ("search", "finalists = 0", "[search] evaluations, finalists"),
+        ("search", "max_accuracy_drop = -0.1", "[search] max_accuracy_drop"),
+    ],
+)
+def test_values_out_of_range_are_refused(section, line, rule):
+    head = "" if section == "model" else MODEL
+    assert rule in refused(f"{head}[{section}]\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digit", "there is no study 'digit'; did you mean 'digits'"),
+        ("", "there is no study ''"),
+        ("../digits", "there is no study '../digits'"),
+        ("missing.toml", "there is no study file 'missing.toml'"),
+    ],
+)
+def test_unknown_studies_are_named(name, message):
+    with pytest.raises(OvnasError) as caught:
+        Study.load(name)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe[model]", b"\x00", b"[model]\nfactory = \xe9"])
+def test_a_file_that_is_no_text_is_refused(tmp_path, content):
+    path = tmp_path / "binary.toml"
+    path.write_bytes(content)
+    with pytest.raises(OvnasError, match="not valid TOML"):
+        Study.load(str(path))
+
+
+def test_a_file_name_that_is_no_study_name_is_refused(tmp_path):
+    path = tmp_path / "my study.toml"
+    path.write_text(MODEL)
+    with pytest.raises(OvnasError, match="file name must be letters"):
+        Study.load(str(path))
