@@ -20,12 +20,14 @@ MIN_NETWORKS = 12
 
 @dataclass(frozen=True)
 class Dataset:
-    """`train` and `test` share no architecture. `meta` holds study, machine and target."""
+    """`train` and `test` share no architecture. `meta` holds study, machine and target;
+    `anchor_us` is the latency of the maximal network that all latencies refer to."""
 
     plan: Plan
     train: tuple[NetworkRecord, ...]
     test: tuple[NetworkRecord, ...]
     meta: dict[str, Any]
+    anchor_us: float
 
     @property
     def networks(self) -> tuple[NetworkRecord, ...]:
@@ -41,6 +43,7 @@ def load_dataset(path: Path, *, seed: int = 0) -> Dataset:
     with Store.open(path) as store:
         records = store.records()
         meta = {key: store.meta[key] for key in ("study", "machine", "target")}
+        anchor_us = store.anchor_us() if records else float("nan")
         plan = store.plan
     if len(records) < MIN_NETWORKS:
         raise OvnasError(
@@ -56,4 +59,5 @@ def load_dataset(path: Path, *, seed: int = 0) -> Dataset:
         train=tuple(r for i, r in enumerate(records) if i not in chosen),
         test=tuple(r for i, r in enumerate(records) if i in chosen),
         meta=meta,
+        anchor_us=anchor_us,
     )

@@ -136,7 +136,7 @@ def _page(
     machine, target, counts = value["machine"], value["target"], value["counts"]
     page = Page(
         f"Latency predictor of {value['study']}",
-        f"{machine['cpu_model']}, OpenVINO {machine['openvino']}; {target['threads']} thread(s), "
+        f"{machine['cpu_model']}, OpenVINO {machine['openvino'].split('-')[0]}; {target['threads']} thread(s), "
         f"batch {target['batch']}, {target['mode']} mode, INT8",
     )
     facts = [

@@ -40,7 +40,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     predictor = make_predictor(arguments.predictor, seed=arguments.seed).fit(data.train)
     seconds = time.monotonic() - start
     folder = predictor_folder(study, arguments.runs_dir, arguments.predictor)
-    facts = {**data.meta, "seed": arguments.seed}
+    facts = {**data.meta, "anchor_us": data.anchor_us, "seed": arguments.seed}
     save(arguments.predictor, predictor, data.plan, data.train, facts, folder)
     predicted = predictor.predict([data.plan.of(r.architecture) for r in data.test])
     found = accuracy_of(np.array([r.latency_us for r in data.test]), predicted)

@@ -109,11 +109,11 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
         bench, meta = _set_up(study, out)
         with Store.create_or_open(path, meta) as store, cli.progress(out) as bar:
             chosen = _to_repeat(store.records())
-            anchor = bench.timer(_anchor(bench))
+            anchor = bench.anchor()
             task = bar.add_task("measuring again", total=len(chosen), note="")
             for start in range(0, len(chosen), BLOCK):
                 block = chosen[start : start + BLOCK]
-                rounds, _ = interleave([bench.timer(a) for a in block], anchor, rng)
+                rounds = interleave([bench.timer(a) for a in block], anchor, rng)
                 for architecture, own in zip(block, rounds, strict=True):
                     store.add_repeat(architecture, own)
                 bar.update(task, advance=len(block))
@@ -149,12 +149,6 @@ def _set_up(study: Study, out: Console) -> tuple[Bench, dict[str, Any]]:
     return bench, meta
 
 
-def _anchor(bench: Bench) -> Architecture:
-    """The middle of the space: neither long nor so short that it measures the clock."""
-    space = bench.plan.space
-    return space.decode([len(slot.choices) // 2 for slot in space.slots])
-
-
 def _measure(
     bench: Bench,
     store: Store,
@@ -174,11 +168,11 @@ def _measure(
         total = budget.networks or int(budget.seconds or 0)
         done = n_before if budget.networks else int(begin - start)
         task = bar.add_task("measuring", total=total, completed=done, note="")
-        anchor = bench.timer(_anchor(bench))
+        anchor = bench.anchor()
         n_new = 0
         while block := list(itertools.islice(fresh, BLOCK)):
             prepared = [bench.prepare(architecture) for architecture in block]
-            rounds, _ = interleave([p.timer for p in prepared], anchor, rng)
+            rounds = interleave([p.timer for p in prepared], anchor, rng)
             for item, own in zip(prepared, rounds, strict=True):
                 store.add(item.architecture, own, item.kernels, item.prepare_s)
                 n_unplanned += not item.is_planned

@@ -12,13 +12,13 @@ from profiling.kernel import ExecutedKernel, read_kernels
 from profiling.plan import Plan, layer_name, make_plan
 from profiling.store import KernelTime
 from profiling.target import compile_model
-from profiling.timing import Timer, estimate, interleave
+from profiling.timing import Timer, level
 from supernet.architecture import Architecture
 
 if TYPE_CHECKING:
     from supernet.sliced import SlicedGraphs
 
-__all__ = ["Bench", "Prepared"]
+__all__ = ["Bench", "Prepared", "measure_overhead_us"]
 
 
 @dataclass
@@ -39,6 +39,11 @@ class Bench:
         self.graphs, self.target = graphs, target
         maximal = compile_model(graphs.model(graphs.space.largest), target)
         self.plan: Plan = make_plan(graphs, read_kernels(maximal))
+
+    def anchor(self) -> Timer:
+        """The maximal network: the same as a study's INT8 baseline, so that every latency is relative
+        to what a search wants to beat."""
+        return self.timer(self.graphs.space.largest)
 
     def timer(self, architecture: Architecture) -> Timer:
         """The clean network, for end-to-end latency only."""
@@ -77,5 +82,4 @@ def measure_overhead_us(target: dict[str, Any]) -> float:
     parameter = ops.parameter([1, 8], np.float32)
     model = ov.Model([ops.relu(parameter)], [parameter], "overhead")
     timer = Timer(compile_model(model, target))
-    rounds, _ = interleave([timer], timer, np.random.default_rng(0), rounds=3, extra_rounds=0)
-    return estimate(rounds[0])
+    return float(np.median([level(timer.run(200)) for _ in range(5)]))

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from profiling.kernel import Kernel
 from profiling.machine import describe_difference
 from profiling.plan import Plan
-from profiling.timing import Round, estimate
+from profiling.timing import Round, anchor_level, ratio
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
 
@@ -41,7 +42,8 @@ CREATE TABLE networks (
 );
 CREATE TABLE rounds (
     network INTEGER NOT NULL REFERENCES networks(id), process TEXT NOT NULL, position INTEGER NOT NULL,
-    is_flagged INTEGER NOT NULL, samples_us BLOB NOT NULL, PRIMARY KEY (network, process, position)
+    is_flagged INTEGER NOT NULL, samples_us BLOB NOT NULL, anchor_us BLOB NOT NULL,
+    PRIMARY KEY (network, process, position)
 );
 CREATE TABLE kernels (
     network INTEGER NOT NULL REFERENCES networks(id), position INTEGER NOT NULL, layer TEXT NOT NULL,
@@ -70,6 +72,8 @@ class KernelTime:
 class NetworkRecord:
     """One measured network. `repeat_us` is its latency in another process, NaN if not repeated.
 
+    Latencies are ratios to the anchor, times the anchor's latency over all rounds of the file: drift
+    of the machine's speed cancels.
     The latencies of `kernels` and `overhead_us` sum to `latency_us`.
     """
 
@@ -184,9 +188,9 @@ class Store:
 
     def _add_rounds(self, network: int, process: Process, rounds: Sequence[Round]) -> None:
         self._db.executemany(
-            "INSERT INTO rounds VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (network, process, i, int(r.is_flagged), r.samples.astype("<f4").tobytes())
+                (network, process, i, int(r.is_flagged), _bytes(r.samples), _bytes(r.anchor))
                 for i, r in enumerate(rounds)
             ],
         )
@@ -194,21 +198,44 @@ class Store:
     def records(self) -> list[NetworkRecord]:
         """Every network with its kernels, in the order of measurement."""
         try:
+            rounds = self._rounds()
+            collected = [r for own in rounds["collect"].values() for r in own]
+            if not collected:
+                return []
+            reference_us = anchor_level(collected)
             rows = self._db.execute(
                 "SELECT id, architecture, macs, prepare_s FROM networks ORDER BY id"
             ).fetchall()
-            return [self._record(*row) for row in rows]
-        except (sqlite3.DatabaseError, ValueError) as error:
+            return [
+                self._record(row, reference_us, rounds["collect"][row[0]], rounds["repeat"].get(row[0], []))
+                for row in rows
+            ]
+        except (sqlite3.DatabaseError, ValueError, KeyError) as error:
             raise OvnasError(f"{self.path} is damaged: {error}") from None
 
-    def _record(self, network: int, text: str, macs: int, prepare_s: float) -> NetworkRecord:
-        rounds: dict[str, list[Round]] = {"collect": [], "repeat": []}
-        for process, flagged, blob in self._db.execute(
-            "SELECT process, is_flagged, samples_us FROM rounds WHERE network = ? ORDER BY position",
-            (network,),
+    def anchor_us(self) -> float:
+        """The anchor's latency over all rounds: the speed of the machine that latencies refer to."""
+        return anchor_level([r for own in self._rounds()["collect"].values() for r in own])
+
+    def _rounds(self) -> dict[str, dict[int, list[Round]]]:
+        found: dict[str, dict[int, list[Round]]] = {"collect": {}, "repeat": {}}
+        for network, process, flagged, samples, anchor in self._db.execute(
+            "SELECT network, process, is_flagged, samples_us, anchor_us FROM rounds "
+            "ORDER BY network, process, position"
         ):
-            rounds[process].append(Round(np.frombuffer(blob, dtype="<f4"), bool(flagged)))
-        latency = estimate(rounds["collect"])
+            own = found[process].setdefault(network, [])
+            own.append(Round(_floats(samples), _floats(anchor), bool(flagged)))
+        return found
+
+    def _record(
+        self,
+        row: tuple[int, str, int, float],
+        reference_us: float,
+        rounds: list[Round],
+        repeats: list[Round],
+    ) -> NetworkRecord:
+        network, text, macs, prepare_s = row
+        latency = reference_us * ratio(rounds)
         overhead = min(float(self.meta["overhead_us"]), 0.5 * latency)
         rows = self._db.execute(
             f"SELECT layer, name, exec_type, layout, counter_us, {', '.join(_KERNEL_COLUMNS)} "
@@ -232,13 +259,21 @@ class Store:
             architecture=Architecture.parse(text),
             macs=macs,
             latency_us=latency,
-            repeat_us=estimate(rounds["repeat"]),
+            repeat_us=reference_us * ratio(repeats),
             overhead_us=overhead,
-            n_flagged=sum(r.is_flagged for r in rounds["collect"]),
-            n_rounds=len(rounds["collect"]),
+            n_flagged=sum(r.is_flagged for r in rounds),
+            n_rounds=len(rounds),
             prepare_s=prepare_s,
             kernels=kernels,
         )
+
+
+def _bytes(samples: NDArray[np.float32]) -> bytes:
+    return samples.astype("<f4").tobytes()
+
+
+def _floats(blob: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(blob, dtype="<f4")
 
 
 def _create(path: Path, meta: dict[str, Any]) -> None:

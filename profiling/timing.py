@@ -1,7 +1,9 @@
-"""End-to-end latency: networks resident together, interleaved rounds in random order, an anchor.
+"""End-to-end latency: networks resident together, many short interleaved rounds, an anchor in each.
 
-A busy neighbour shifts everything for seconds. Interleaving spreads that over all networks alike; the
-anchor, the same network in every round, shows it; a round in which it moved is flagged and repeated.
+A shared machine changes its speed by several per cent within seconds, for all networks alike. So a
+network's latency is taken relative to an anchor, a fixed network measured in the same short round, and
+the median over rounds of that ratio is its estimate. Between two processes on a drifting machine this
+repeated four to five times better than a low quantile over all samples (benchmarks/repeatability.py).
 """
 
 from __future__ import annotations
@@ -14,25 +16,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["QUANTILE", "Round", "Timer", "estimate", "interleave", "is_drifting"]
+__all__ = ["QUANTILE", "ROUNDS", "Round", "Timer", "anchor_level", "interleave", "level", "ratio"]
 
 Samples = NDArray[np.float32]
 """Latencies of single inferences in microseconds, in the order measured."""
 
-# The low quantile over all rounds repeats about four times better between processes than the median.
+# Within a round the low end is the network's own time; what is above it is interruptions.
 QUANTILE = 0.10
-ROUNDS = 8
-ROUND_SECONDS = 0.1
-MIN_PER_ROUND, MAX_PER_ROUND = 5, 400
-ANCHOR_TOLERANCE = 0.03
+ROUNDS = 24
+EXTRA_ROUNDS = 8
+ROUND_SECONDS = 0.03
+MIN_PER_ROUND, MAX_PER_ROUND = 3, 100
+ANCHOR_TOLERANCE = 0.10
 RUNAWAY = 1.05
 
 
 @dataclass(frozen=True)
 class Round:
-    """One network's samples in one round; `is_flagged` if the round cannot be trusted."""
+    """One network's samples in one round, and the anchor's in the same one; `is_flagged` if the round
+    cannot be trusted."""
 
     samples: Samples
+    anchor: Samples
     is_flagged: bool
 
 
@@ -73,53 +78,60 @@ def interleave(
     rng: np.random.Generator,
     *,
     rounds: int = ROUNDS,
-    extra_rounds: int = 4,
     on_round: Callable[[], None] = lambda: None,
-) -> tuple[list[list[Round]], list[Samples]]:
+) -> list[list[Round]]:
     """Measures all networks in `rounds` interleaved rounds, each in random order, the anchor in each.
 
-    A network's round is flagged if the anchor moved in it, or if its mean runs away from its median.
-    While rounds are flagged, up to `extra_rounds` more are measured. Returns the rounds of every
-    network and the anchor's samples a round.
+    A network's round is flagged if the anchor moved in it, or if its mean runs away from its median;
+    as many rounds as are flagged for any network are measured again, up to EXTRA_ROUNDS. Returns the
+    rounds of every network.
     """
     everyone = [*timers, anchor]
     counts = [timer.per_round() for timer in everyone]
     raw: list[list[Samples]] = []
     wanted = rounds
     while len(raw) < wanted:
-        order = rng.permutation(len(everyone))
-        row: dict[int, Samples] = {int(i): everyone[i].run(counts[i]) for i in order}
+        row: dict[int, Samples] = {}
+        for i in rng.permutation(len(everyone)):
+            row[int(i)] = everyone[i].run(counts[i])
         raw.append([row[i] for i in range(len(everyone))])
         on_round()
-        if len(raw) == wanted and wanted < rounds + extra_rounds:
-            flags = _flags(raw)
-            wanted += int(flags.any(axis=1).sum() > len(raw) - rounds)
-    flags = _flags(raw)
-    result = [
-        [Round(row[i], bool(flag[i])) for row, flag in zip(raw, flags, strict=True)]
+        if len(raw) == wanted:
+            worst = int(flag_rounds(raw).sum(axis=0).max(initial=0))
+            wanted = rounds + min(worst, EXTRA_ROUNDS)
+    flags = flag_rounds(raw)
+    return [
+        [Round(row[i], row[-1], bool(flag[i])) for row, flag in zip(raw, flags, strict=True)]
         for i in range(len(timers))
     ]
-    return result, [row[-1] for row in raw]
 
 
-def is_drifting(anchor_rounds: Sequence[Samples]) -> NDArray[np.bool_]:
-    """For each round, whether the anchor's low quantile is off its own median over rounds."""
-    levels = np.array([np.quantile(samples, QUANTILE) for samples in anchor_rounds])
-    return np.asarray(np.abs(levels / np.median(levels) - 1) > ANCHOR_TOLERANCE)
+def flag_rounds(raw: Sequence[Sequence[Samples]]) -> NDArray[np.bool_]:
+    """Which rounds cannot be trusted, shape (n_rounds, n_networks).
+
+    `raw` holds the samples of each round's networks, the anchor's last.
+    """
+    anchors = np.array([level(row[-1]) for row in raw])
+    moved = np.abs(anchors / np.median(anchors) - 1) > ANCHOR_TOLERANCE
+    runaway = [[float(s.mean()) > RUNAWAY * float(np.median(s)) for s in row[:-1]] for row in raw]
+    return np.asarray(np.array(runaway, dtype=bool).reshape(len(raw), -1) | moved[:, None])
 
 
-def _flags(raw: list[list[Samples]]) -> NDArray[np.bool_]:
-    """Shape (n_rounds, n_networks)."""
-    drifting = is_drifting([row[-1] for row in raw])
-    runaway = np.array(
-        [[float(s.mean()) > RUNAWAY * float(np.median(s)) for s in row[:-1]] for row in raw], dtype=bool
-    ).reshape(len(raw), -1)
-    return np.asarray(runaway | drifting[:, None])
+def level(samples: Samples) -> float:
+    """The low end of one round's samples, in microseconds."""
+    return float(np.quantile(samples, QUANTILE))
 
 
-def estimate(rounds: Sequence[Round]) -> float:
-    """Latency in microseconds: the 10th percentile over the rounds that are not flagged (over all, if
+def ratio(rounds: Sequence[Round]) -> float:
+    """Latency relative to the anchor's: the median over the rounds that are not flagged (over all, if
     fewer than half are good). NaN without rounds."""
-    good = [r.samples for r in rounds if not r.is_flagged]
-    chosen = good if 2 * len(good) >= len(rounds) else [r.samples for r in rounds]
-    return float(np.quantile(np.concatenate(chosen), QUANTILE)) if chosen else float("nan")
+    good = [r for r in rounds if not r.is_flagged]
+    chosen = good if 2 * len(good) >= len(rounds) else list(rounds)
+    if not chosen:
+        return float("nan")
+    return float(np.median([level(r.samples) / level(r.anchor) for r in chosen]))
+
+
+def anchor_level(rounds: Sequence[Round]) -> float:
+    """The anchor's latency in microseconds: the median of its levels over rounds."""
+    return float(np.median([level(r.anchor) for r in rounds]))

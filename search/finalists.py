@@ -53,7 +53,7 @@ class Built:
 @dataclass(frozen=True)
 class Measured:
     """Of one network: latency in microseconds, samples a second with all CPUs busy, and its speed-up
-    over the baseline within the same rounds."""
+    over the baseline in the same rounds."""
 
     latency_us: float
     throughput_sps: float
@@ -116,24 +116,33 @@ def int8_accuracy(compiled: ov.CompiledModel, images: Images) -> float:
 
 
 def measure(
-    networks: Sequence[Built], target: dict[str, Any], rng: np.random.Generator, bar: Progress
-) -> list[Measured]:
-    """Latency and throughput of all networks in interleaved rounds; the first one is the baseline."""
+    baseline: Built,
+    finalists: Sequence[Built],
+    target: dict[str, Any],
+    rng: np.random.Generator,
+    bar: Progress,
+) -> tuple[Measured, list[Measured]]:
+    """Latency and throughput of the baseline, which is the anchor of every round, and the finalists."""
     from profiling.target import compile_model
     from profiling.throughput import ROUNDS as THROUGHPUT_ROUNDS
     from profiling.throughput import ThroughputTimer, interleave_throughput, throughput_target
-    from profiling.timing import ROUNDS, Timer, estimate, interleave
+    from profiling.timing import ROUNDS, Timer, anchor_level, interleave, ratio
 
     task = bar.add_task("measuring finalists", total=ROUNDS + THROUGHPUT_ROUNDS, note="latency")
-    models = [built.exported.model for built in networks]
-    timers = [Timer(compile_model(model, target)) for model in models]
-    anchor = Timer(compile_model(models[0], target))
-    rounds, _ = interleave(timers, anchor, rng, on_round=lambda: bar.update(task, advance=1))
-    latency = [estimate(own) for own in rounds]
+
+    def on_round() -> None:
+        bar.update(task, advance=1)
+
+    models = [built.exported.model for built in (baseline, *finalists)]
+    anchor, *timers = [Timer(compile_model(model, target)) for model in models]
+    rounds = interleave(timers, anchor, rng, on_round=on_round)
+    baseline_us = anchor_level(rounds[0])
+    ratios = [1.0, *(ratio(own) for own in rounds)]
     wide = throughput_target(target)
     queues = [ThroughputTimer(compile_model(model, wide), wide["streams"]) for model in models]
     bar.update(task, completed=ROUNDS, note="throughput")
-    throughput = np.median(
-        interleave_throughput(queues, rng, on_round=lambda: bar.update(task, advance=1)), axis=0
-    )
-    return [Measured(one, float(sps), latency[0] / one) for one, sps in zip(latency, throughput, strict=True)]
+    throughput = np.median(interleave_throughput(queues, rng, on_round=on_round), axis=0)
+    first, *others = [
+        Measured(baseline_us * one, float(sps), 1 / one) for one, sps in zip(ratios, throughput, strict=True)
+    ]
+    return first, others

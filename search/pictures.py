@@ -18,7 +18,7 @@ def front_picture(
     candidates: Sequence[Candidate], front: Sequence[Candidate], chosen: Sequence[Candidate], quality: str
 ) -> Figure:
     """All evaluated architectures, the predicted front and the finalists on it."""
-    figure = new_figure()
+    figure = new_figure(10, 4.6)
     axes = figure.subplots()
     scale = 100 if quality.startswith("validation") else 1
     on_front = {c.architecture for c in front}
@@ -76,7 +76,7 @@ def predicted_and_measured(
     axes.margins(x=0.15)
     axes.set_xlabel("latency, ms (the number is prediction against measurement)")
     axes.grid(axis="y", visible=False)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
@@ -94,5 +94,5 @@ def speedup_bars(names: Sequence[str], speedup: Sequence[float], macs_ratio: Seq
     axes.margins(x=0.12)
     axes.set_xlabel("times, against the INT8 pre-trained model")
     axes.grid(axis="y", visible=False)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper right", ncols=2)
     return figure

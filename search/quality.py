@@ -26,7 +26,6 @@ class Quality(ABC):
 
     name: str
     is_accuracy: bool
-    n_measured: int = 0
 
     @abstractmethod
     def of(self, architecture: Architecture) -> float:
@@ -83,7 +82,6 @@ class ValidationAccuracy(Quality):
         module = self.network.extract(architecture)
         reestimate(module, self.samples)
         top1 = accuracy(module, self.splits.validation)
-        self.n_measured += 1
         with self._db as db:
             db.execute(
                 "INSERT OR REPLACE INTO accuracy VALUES (?, ?, ?)", (self._key, str(architecture), top1)

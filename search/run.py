@@ -87,7 +87,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
             place = folder / "finalists" / ("baseline" if candidate is None else f"{i:02d}")
             networks.append(_build(material, candidate, place, target))
             bar.update(task, advance=1)
-        measured = measure(networks, target, rng, bar)
+        base, measured = measure(networks[0], networks[1:], target, rng, bar)
     value = {
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
@@ -96,13 +96,14 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         "quality": quality.name,
         "predictor": arguments.predictor,
         "seed": arguments.seed,
-        "baseline": _baseline(networks[0], measured[0], predictor),
+        "baseline": _baseline(networks[0], base, predictor),
         "finalists": [
-            _finalist(built, m, quality) for built, m in zip(networks[1:], measured[1:], strict=True)
+            _finalist(built, one, quality) for built, one in zip(networks[1:], measured, strict=True)
         ],
+        "machine_speed": predictor.card["anchor_us"] / base.latency_us,
         "evaluations": {
             "latency_predicted": problem.n_predicted,
-            "accuracy_measured": quality.n_measured if quality.is_accuracy else 0,
+            "accuracy_measured": len(problem.candidates) if quality.is_accuracy else 0,
         },
         "seconds": round(time.monotonic() - start, 1),
     }
