@@ -129,16 +129,13 @@ def _page(
     value: dict[str, Any], evaluations: list[Evaluation], names: list[str], saved: list[SpacePredictor]
 ) -> Any:
     from predictor import pictures
+    from profiling.machine import conditions
     from supernet.page import Page
 
     best = evaluations[0]
     network = value["predictors"][best.name]["network"]
-    machine, target, counts = value["machine"], value["target"], value["counts"]
-    page = Page(
-        f"Latency predictor of {value['study']}",
-        f"{machine['cpu_model']}, OpenVINO {machine['openvino'].split('-')[0]}; {target['threads']} thread(s), "
-        f"batch {target['batch']}, {target['mode']} mode, INT8",
-    )
+    counts = value["counts"]
+    page = Page(f"Latency predictor of {value['study']}", conditions(value["machine"], value["target"]))
     facts = [
         (f"{network['mape']:.2%}", f"mean error of {best.name}"),
         (f"{network['kendall_tau']:.3f}", "Kendall tau"),

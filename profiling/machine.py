@@ -15,7 +15,15 @@ from typing import Any
 from supernet.errors import OvnasError
 from supernet.study import TargetSection
 
-__all__ = ["FACTS", "allowed_threads", "describe_difference", "has_vnni", "read_machine", "read_target"]
+__all__ = [
+    "FACTS",
+    "allowed_threads",
+    "conditions",
+    "describe_difference",
+    "has_vnni",
+    "read_machine",
+    "read_target",
+]
 
 # CPU flags that decide how INT8 runs.
 _FLAGS = (
@@ -125,6 +133,15 @@ def allowed_threads() -> int:
 def has_vnni(machine: dict[str, Any]) -> bool:
     """Whether INT8 dot products are accelerated."""
     return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(machine["flags"]))
+
+
+def conditions(machine: dict[str, Any], target: dict[str, Any]) -> str:
+    """Machine and target in one line, for the head of a page."""
+    version = str(machine["openvino"]).split("-")[0]
+    return (
+        f"{machine['cpu_model']}, {machine['logical_cpus']} CPUs, OpenVINO {version}; INT8, "
+        f"{target['threads']} thread(s), batch {target['batch']}, {target['mode']} mode"
+    )
 
 
 def describe_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

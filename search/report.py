@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from profiling.machine import conditions
 from search import pictures
 from search.problem import Candidate
 from supernet.page import Page
@@ -73,12 +74,7 @@ def write_page(
     path: Path,
 ) -> None:
     """report.html of a search.json value."""
-    machine, target = value["machine"], value["target"]
-    page = Page(
-        f"Search in {value['study']}",
-        f"{machine['cpu_model']}, OpenVINO {machine['openvino'].split('-')[0]}; {target['threads']} thread(s), "
-        f"batch {target['batch']}; measured in interleaved rounds, INT8",
-    )
+    page = Page(f"Search in {value['study']}", conditions(value["machine"], value["target"]))
     finalists, base = value["finalists"], value["baseline"]
     fastest = max(finalists, key=lambda f: f["measured"]["speedup"])
     facts = [(f"{fastest['measured']['speedup']:.2f}x", "fastest finalist, measured")]

@@ -35,7 +35,8 @@ th:first-child, td:first-child { text-align: left; }
 figure { margin: 12px 0; background: #fff; border: 1px solid #dadce0; border-radius: 10px; padding: 8px; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { color: #5f6368; font-size: 14px; padding: 0 12px 8px; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 12px; margin: 12px 0; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 12px; }
+.pair { margin: 12px 0; }
 .pair figure { margin: 0; } code { font-size: 13px; }
 """
 

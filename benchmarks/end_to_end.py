@@ -1,0 +1,68 @@
+"""The whole line in a fresh folder, each step timed: `python benchmarks/end_to_end.py --study digits`.
+
+`--steps collect,predict` leaves out what needs no data (resnet50).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from results_file import write_result
+
+STEPS = {
+    "train": ["supernet.train"],
+    "collect": ["profiling.collect"],
+    "predict": ["predictor.train", "--predictor", "xgb"],
+    "report": ["predictor.report"],
+    "search": ["search.run", "--predictor", "xgb"],
+}
+KEPT = {
+    "train": ("accuracy", "log10_size", "seconds"),
+    "collect": ("networks", "kernels", "ceiling", "flagged_rounds", "counters_difference", "prepare_s"),
+    "report": ("counts", "ceiling", "predictors"),
+    "search": ("baseline", "finalists", "evaluations", "machine_speed"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", default="digits")
+    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--budget", help="of profiling.collect, if not the study's")
+    parser.add_argument("--seed", default="0")
+    arguments = parser.parse_args()
+    value: dict[str, Any] = {"study": arguments.study, "seed": int(arguments.seed), "steps_s": {}}
+    with tempfile.TemporaryDirectory() as runs:
+        for step in arguments.steps.split(","):
+            command = [sys.executable, "-m", *STEPS[step], "--study", arguments.study, "--json"]
+            command += ["--runs-dir", runs, "--seed", arguments.seed]
+            if step == "collect" and arguments.budget:
+                command += ["--budget", arguments.budget]
+            print("==", " ".join(command[1:]), flush=True)
+            start = time.monotonic()
+            result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            value["steps_s"][step] = round(time.monotonic() - start, 1)
+            found = json.loads(result.stdout)
+            value.setdefault("target", found.get("target"))
+            if step in KEPT:
+                value[step] = {key: found[key] for key in KEPT[step]}
+            if step in ("report", "search"):
+                value["target"] = found["target"]
+    write_result(f"end_to_end-{arguments.study}", _without_paths(value))
+
+
+def _without_paths(value: Any) -> Any:
+    """Drops the names of files in the temporary folder."""
+    if isinstance(value, dict):
+        return {key: _without_paths(v) for key, v in value.items() if key != "files"}
+    return [_without_paths(v) for v in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Writes the figures of results/ into README.md, between its two markers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from results_file import FOLDER
+
+README = FOLDER.parent.parent / "README.md"
+BEGIN, END = "<!-- figures: written by benchmarks/readme.py -->", "<!-- end of figures -->"
+
+
+def figures() -> str:
+    """The Markdown of every result that is there."""
+    parts = []
+    for path in sorted(FOLDER.glob("end_to_end-digits-*.json")):
+        parts.append(_digits(path))
+    for path in sorted(FOLDER.glob("end_to_end-resnet50-*.json")):
+        parts.append(_resnet50(path))
+    for path in sorted(FOLDER.glob("compiled_speed-*.json")):
+        value = _read(path)
+        parts.append(
+            f"Compiled over the space of `{value['study']}`, `{value['predictor']}` scores "
+            f"{value['architectures_per_s'] / 1e6:.1f} million architectures a second on one core "
+            f"([file](benchmarks/results/{path.name}))."
+        )
+    for path in sorted(FOLDER.glob("repeatability-*.json")):
+        parts.append(_repeatability(path))
+    return "\n\n".join(parts)
+
+
+def _digits(path: Path) -> str:
+    value = _read(path)
+    base = value["search"]["baseline"]
+    minutes = sum(value["steps_s"].values()) / 60
+    lines = [
+        f"**`digits`** on {_machine(value)}, {minutes:.1f} minutes in all "
+        f"([file](benchmarks/results/{path.name})):",
+        "",
+        "| network | million MACs | INT8 test accuracy | latency | speed-up | predicted |",
+        "|---|---|---|---|---|---|",
+        f"| INT8 baseline | {base['macs'] / 1e6:.1f} | {base['top1_int8']:.2%} | "
+        f"{base['latency_us']:.0f} us | 1.00x | |",
+    ]
+    for i, one in enumerate(value["search"]["finalists"], start=1):
+        measured = one["measured"]
+        then_us = measured["latency_us"] * value["search"]["machine_speed"]
+        error = one["predicted"]["latency_us"] / then_us - 1
+        lines.append(
+            f"| finalist {i} | {one['macs'] / 1e6:.1f} | {measured['top1_int8']:.2%} | "
+            f"{measured['latency_us']:.0f} us | {measured['speedup']:.2f}x | {error:+.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def _resnet50(path: Path) -> str:
+    value = _read(path)
+    collected, minutes = value["collect"], value["steps_s"]["collect"] / 60
+    lines = [
+        f"**`resnet50`** at 224 px on {_machine(value)}: {collected['networks']} networks and "
+        f"{collected['kernels']:,} kernels measured in {minutes:.1f} minutes; "
+        f"judged on {value['report']['counts']['test_networks']} networks held out "
+        f"([file](benchmarks/results/{path.name})):",
+        "",
+        "| | mean error | within 2 % | within 5 % | Kendall tau |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in value["report"]["predictors"].items():
+        m = found["network"]
+        lines.append(
+            f"| `{name}` | {m['mape']:.2%} | {m['within_2']:.0%} | {m['within_5']:.0%} | "
+            f"{m['kendall_tau']:.3f} |"
+        )
+    ceiling = value["report"]["ceiling"]
+    lines.append(f"| ceiling: measured twice | {ceiling['mape']:.2%} | | | {ceiling['kendall_tau']:.3f} |")
+    return "\n".join(lines)
+
+
+def _repeatability(path: Path) -> str:
+    value = _read(path)
+    rows = value["estimators"]
+    chosen = [
+        "mean over all samples",
+        "quantile 0.5 over all samples",
+        "quantile 0.1 over all samples",
+        "median over rounds of ratio at quantile 0.1",
+    ]
+    lines = [
+        f"Between two processes the same {value['networks']} sub-networks of `{value['study']}` differ, by "
+        f"estimator ([file](benchmarks/results/{path.name})):",
+        "",
+        "| estimator | mean absolute difference | Kendall tau |",
+        "|---|---|---|",
+    ]
+    for name in chosen:
+        row = rows[name]
+        label = f"**{name}** (ovnas)" if name == chosen[-1] else name
+        lines.append(f"| {label} | {row['mean_absolute_difference']:.2%} | {row['kendall_tau']:.3f} |")
+    return "\n".join(lines)
+
+
+def _machine(value: dict[str, Any]) -> str:
+    machine = value["machine"]
+    kind = "AVX512-VNNI" if "avx512_vnni" in machine["flags"] else "no VNNI"
+    version = machine["openvino"].split("-")[0]
+    return f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind}), OpenVINO {version}, one thread"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def updated(text: str) -> str:
+    """README's text with the figures between its markers."""
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    return f"{head}{BEGIN}\n{figures()}\n{END}{tail}"
+
+
+if __name__ == "__main__":
+    before = README.read_text(encoding="utf-8")
+    after = updated(before)
+    if "--check" in sys.argv:
+        sys.exit(before != after and "README.md is not what results/ say; run python benchmarks/readme.py")
+    README.write_text(after, encoding="utf-8")
