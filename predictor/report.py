@@ -41,7 +41,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
 
     study = Study.load(arguments.study)
     folder: Path = arguments.runs_dir / study.name / "predictor"
-    saved = _saved(study, folder)
+    saved = _saved(folder)
     data = load_dataset(store_path(study, arguments.runs_dir), seed=saved[0].card["seed"])
     evaluations = []
     for one in saved:
@@ -82,7 +82,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     return value
 
 
-def _saved(study: Study, folder: Path) -> list[SpacePredictor]:
+def _saved(folder: Path) -> list[SpacePredictor]:
     from predictor.registry import PREDICTORS
     from predictor.saved import CARD, load
     from supernet.errors import OvnasError
@@ -90,8 +90,8 @@ def _saved(study: Study, folder: Path) -> list[SpacePredictor]:
     found = [load(folder / name) for name in PREDICTORS if (folder / name / CARD).is_file()]
     if not found:
         raise OvnasError(
-            f"there is no trained predictor in {folder}; make one with: "
-            f"python -m predictor.train --study {study.name}"
+            f"there is no trained predictor in {folder}; make one with python -m predictor.train "
+            "(same --study and --runs-dir)"
         )
     return found
 
@@ -102,8 +102,8 @@ def _require_unseen(saved: SpacePredictor, data: Dataset) -> None:
 
     if saved.card["data_hash"] != data_hash(data.train):
         raise OvnasError(
-            f"predictor {saved.name!r} was trained on other measurements than are here now; train again "
-            f"with: python -m predictor.train --study {data.meta['study']} --predictor {saved.name}"
+            f"predictor {saved.name!r} was trained on other measurements than are here now; train it again "
+            f"with python -m predictor.train --predictor {saved.name}"
         )
 
 

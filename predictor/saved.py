@@ -104,8 +104,8 @@ def load(path: Path | str) -> SpacePredictor:
     file = folder / CARD
     if not file.is_file():
         raise OvnasError(
-            f"there is no predictor at {folder}; make it with: python -m predictor.train "
-            f"--predictor {folder.name}"
+            f"there is no predictor at {folder}; make it with python -m predictor.train --predictor "
+            f"{folder.name} (same --study and --runs-dir)"
         )
     try:
         card = json.loads(file.read_text(encoding="utf-8"))

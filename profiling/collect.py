@@ -70,6 +70,7 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from profiling.coverage import space_filling
     from profiling.lock import measuring
+    from profiling.machine import read_machine, read_target
     from profiling.store import Store
 
     start = time.monotonic()
@@ -79,6 +80,9 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
     path = store_path(study, arguments.runs_dir)
     rng = np.random.default_rng(arguments.seed)
     with measuring():
+        if path.exists():  # refuse it before the work, not after
+            with Store.open(path) as store:
+                store.require(read_machine(), read_target(study.target))
         bench, meta = _set_up(study, out)
         with Store.create_or_open(path, meta) as store:
             known = set(store.architectures())

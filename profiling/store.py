@@ -110,7 +110,8 @@ class Store:
         """An existing file. Raises OvnasError if there is none, or it is damaged, foreign or newer."""
         if not path.is_file():
             raise OvnasError(
-                f"there are no measurements at {path}; make them with: python -m profiling.collect"
+                f"there are no measurements at {path}; make them with python -m profiling.collect "
+                "(same --study and --runs-dir)"
             )
         with _connection(path) as connection:
             _check_format(connection, path)

@@ -156,8 +156,8 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
     card = read_card(study, folder)
     if card is None:
         raise OvnasError(
-            f"there is no trained super-network in {folder}; make it with: "
-            f"python -m supernet.train --study {study.name}"
+            f"there is no trained super-network in {folder}; make it with python -m supernet.train "
+            "(same --study and --runs-dir)"
         )
     model = make_model(study)
     load_weights(model, folder / "pretrained.safetensors")

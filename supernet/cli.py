@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from supernet.errors import OvnasError
 
@@ -27,7 +27,7 @@ _QUIET = {"NNCF_CI": "1", "TQDM_DISABLE": "1"}
 
 def parser(command: str, description: str) -> argparse.ArgumentParser:
     """A parser for `python -m <command>` with the options that all commands share."""
-    result = argparse.ArgumentParser(prog=f"python -m {command}", description=description)
+    result = _Parser(prog=f"python -m {command}", description=description)
     result.add_argument(
         "--study", default="digits", metavar="NAME|FILE", help="a shipped study, or a .toml file"
     )
@@ -38,6 +38,13 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
     result.add_argument("--json", action="store_true", help="print the result as JSON only")
     result.add_argument("--debug", action="store_true", help="show a traceback on errors")
     return result
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def console(arguments: argparse.Namespace) -> Console:
