@@ -30,7 +30,6 @@ def main(argv: list[str] | None = None) -> int:
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """Writes report.json, report.csv and report.html; returns what report.json holds."""
     import pandas as pd
-    from rich.table import Table
 
     from predictor.dataset import load_dataset
     from predictor.evaluation import evaluate
@@ -72,12 +71,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     table.to_csv(folder / "report.csv", index=False)
     _page(value, evaluations, names, saved).write(folder / "report.html")
     out = cli.console(arguments)
-    shown = Table(title=f"{len(data.test)} unseen networks of {study.name}", title_justify="left")
-    for column in _COLUMNS:
-        shown.add_column(column, justify="left" if column == "predictor" else "right")
-    for row in _rows(value):
-        shown.add_row(*row)
-    out.print(shown)
+    title = f"{len(data.test)} unseen networks of {study.name}"
+    cli.print_table(out, title, _COLUMNS, _rows(value))
     out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
     return value
 

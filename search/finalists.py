@@ -71,7 +71,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
     space = material.network.space
     if candidate is None:
         architecture = space.largest
-        module = _traced(material, architecture)
+        module = _traced(material)
     else:
         architecture = candidate.architecture
         module = material.network.extract(architecture)
@@ -92,11 +92,12 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
     )
 
 
-def _traced(material: Material, architecture: Architecture) -> nn.Module:
-    """The pre-trained model with its own statistics, as a plain traced module."""
+def _traced(material: Material) -> nn.Module:
+    """The pre-trained model with its own weights and statistics, as a plain traced module."""
     from supernet.generation import generate
 
-    return generate(material.pretrained, material.example).extract(architecture)
+    network = generate(material.pretrained, material.example)
+    return network.extract(network.space.largest)
 
 
 def int8_accuracy(compiled: ov.CompiledModel, images: Images) -> float:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["front_picture", "predicted_and_measured", "speedup_bars"]
 
+MAX_TIPS = 2_000
+
 
 def front_picture(
     candidates: Sequence[Candidate], front: Sequence[Candidate], chosen: Sequence[Candidate], quality: str
@@ -22,16 +24,14 @@ def front_picture(
     axes = figure.subplots()
     scale = 100 if quality.startswith("validation") else 1
     on_front = {c.architecture for c in front}
-    for candidate in candidates:
-        if candidate.architecture not in on_front:
-            (mark,) = axes.plot(
-                candidate.latency_us / 1e3,
-                scale * candidate.quality,
-                "o",
-                color=GREY,
-                markersize=4,
-                alpha=0.7,
-            )
+    others = [c for c in candidates if c.architecture not in on_front]
+    if len(others) > MAX_TIPS:  # too many to point at: one image in the picture
+        xs, ys = [c.latency_us / 1e3 for c in others], [scale * c.quality for c in others]
+        axes.plot(xs, ys, "o", color=GREY, markersize=3, alpha=0.5, rasterized=True)
+    else:
+        for candidate in others:
+            x, y = candidate.latency_us / 1e3, scale * candidate.quality
+            (mark,) = axes.plot(x, y, "o", color=GREY, markersize=4, alpha=0.7)
             mark.set_gid(tip(_label(candidate, scale)))
     xs, ys = [c.latency_us / 1e3 for c in front], [scale * c.quality for c in front]
     axes.step(xs, ys, where="post", color=BLUE, linewidth=1.2, label="predicted front")

@@ -214,16 +214,9 @@ def _finalist(built: Built, measured: Measured, quality: Quality) -> dict[str, A
 
 
 def _print(value: dict[str, Any], out: Console, folder: Path) -> None:
-    from rich.table import Table
-
     from search.report import COLUMNS, NOT_MEASURED, rows_of
 
-    table = Table(title=f"finalists of {value['study']}, measured", title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column == "network" else "right")
-    for row in rows_of(value):
-        table.add_row(*row)
-    out.print(table)
+    cli.print_table(out, f"finalists of {value['study']}, measured", COLUMNS, rows_of(value))
     if value["baseline"]["top1_int8"] is None:
         out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it")
     out.print(f"report: {folder / 'report.html'}", soft_wrap=True)

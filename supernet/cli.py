@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["Command", "console", "parser", "progress", "run"]
+__all__ = ["Command", "console", "parser", "print_table", "progress", "run"]
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
@@ -57,6 +57,18 @@ def console(arguments: argparse.Namespace) -> Console:
     return result
 
 
+def print_table(to: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table whose first column is text and whose others are numbers."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    to.print(table)
+
+
 def progress(to: Console) -> Progress:
     """A progress bar with the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -88,7 +100,7 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
-        return _fail("interrupted; what was finished is kept, run the same command again to go on")
+        return _fail("interrupted; what was finished is kept")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2

@@ -143,16 +143,13 @@ def _settle(
 
 def describe(space: Space, out: Console) -> None:
     """Prints what the space holds, and what stayed fixed and why."""
-    from rich.table import Table
-
-    table = Table(title=f"space of 10^{space.log10_size:.1f} sub-networks", title_justify="left")
-    table.add_column("choice")
-    table.add_column("of")
-    table.add_column("values", justify="right")
     names = {"depth": "blocks kept", "width": "channels", "expand": "inner / outer channels"}
-    for slot in space.slots:
-        table.add_row(slot.name, names[slot.kind], " ".join(f"{c:g}" for c in slot.choices))
-    out.print(table)
+    cli.print_table(
+        out,
+        f"space of 10^{space.log10_size:.1f} sub-networks",
+        ("choice", "of", "values"),
+        [(slot.name, names[slot.kind], " ".join(f"{c:g}" for c in slot.choices)) for slot in space.slots],
+    )
     for group in space.groups:
         if group.slot is None:
             out.print(f"fixed: {group.name} ({group.n_units} channels): {group.reason}")
