@@ -35,8 +35,8 @@ def export_model(
     """Writes weights.safetensors, model.onnx (FP32) and model.xml/.bin (INT8, quantised on
     `calibration`, shape (n, C, H, W)). Raises OvnasError if the ONNX file computes something else."""
     import openvino as ov
-    from safetensors.torch import save_file
 
+    from supernet.checkpoint import save_state
     from supernet.int8 import quantize, to_openvino
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def export_model(
         "onnx": folder / "model.onnx",
         "weights": folder / "weights.safetensors",
     }
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, files["weights"])
+    save_state(module.state_dict(), files["weights"])
     _export_onnx(module, example, files["onnx"])
     _check_onnx(module, example, core.read_model(files["onnx"]), core)
     model = quantize(to_openvino(module, example), calibration)

@@ -26,9 +26,11 @@ def search_nsga2(problem: Problem, rng: np.random.Generator, *, population: int 
     population = population or int(np.clip(problem.budget // 5, 8, 100))
     start = space.sample_codes(population, rng)
     start[: min(2, population)] = [sizes - 1, np.zeros_like(sizes)][: min(2, population)]
+    start = space.canonical(start)
+    _, first = np.unique(start, axis=0, return_index=True)  # in order: a small budget takes the extremes
     algorithm = NSGA2(
         pop_size=population,
-        sampling=np.unique(space.canonical(start), axis=0),
+        sampling=start[np.sort(first)],
         crossover=UniformCrossover(repair=RoundingRepair()),
         mutation=PM(prob=0.9, eta=3, vtype=float, repair=RoundingRepair()),
         eliminate_duplicates=True,
@@ -38,10 +40,14 @@ def search_nsga2(problem: Problem, rng: np.random.Generator, *, population: int 
     stalled = 0
     while not problem.is_used_up and stalled < MAX_STALLED:
         before = len(problem.candidates)
-        asked: Population = algorithm.ask()
+        asked: Population | None = algorithm.ask()
+        if asked is None:  # every offspring is in the population already
+            break
         codes = space.canonical(np.asarray(asked.get("X"), dtype=np.int64))
         asked.set("X", codes)
         objectives = problem.evaluate(codes)
+        if problem.is_used_up:  # what did not fit has no objectives to rank by
+            break
         Evaluator().eval(StaticProblem(description, F=objectives), asked)
         algorithm.tell(infills=asked)
         stalled = stalled + 1 if len(problem.candidates) == before else 0

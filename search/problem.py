@@ -76,7 +76,7 @@ class Problem:
 
 
 def front_of(candidates: list[Candidate]) -> list[Candidate]:
-    """Those for which no other is as good in both and better in one; fastest first."""
+    """Those for which no other is as good in both and better in one, of equals the first; fastest first."""
     front: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (c.latency_us, -c.quality)):
         if not front or candidate.quality > front[-1].quality:

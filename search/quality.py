@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,31 +61,41 @@ class ValidationAccuracy(Quality):
     ) -> None:
         self.network, self.splits, self.samples = network, splits, samples
         self._key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] + f"-{len(samples)}"
+        self._cache = cache
         cache.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with self._explained():
             self._db = sqlite3.connect(cache)
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS accuracy (supernet TEXT, architecture TEXT, top1 REAL, "
                 "PRIMARY KEY (supernet, architecture))"
             )
-        except sqlite3.DatabaseError as error:
-            raise OvnasError(f"{cache} is damaged, or no ovnas file: {error}; move it away") from None
 
     def of(self, architecture: Architecture) -> float:
         from supernet.batchnorm import reestimate
         from supernet.training import accuracy
 
-        row = self._db.execute(
-            "SELECT top1 FROM accuracy WHERE supernet = ? AND architecture = ?",
-            (self._key, str(architecture)),
-        ).fetchone()
+        with self._explained():
+            row = self._db.execute(
+                "SELECT top1 FROM accuracy WHERE supernet = ? AND architecture = ?",
+                (self._key, str(architecture)),
+            ).fetchone()
         if row is not None:
             return float(row[0])
         module = self.network.extract(architecture)
         reestimate(module, self.samples)
         top1 = accuracy(module, self.splits.validation)
-        with self._db as db:
+        with self._explained(), self._db as db:
             db.execute(
                 "INSERT OR REPLACE INTO accuracy VALUES (?, ?, ?)", (self._key, str(architecture), top1)
             )
         return top1
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if "full" in str(error):
+                place = self._cache.parent
+                raise OvnasError(f"the disk is full: free some space at {place} and run again") from None
+            raise OvnasError(f"{self._cache} is damaged, or no ovnas file: {error}; move it away") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -111,6 +112,9 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         conditions = {key: value[key] for key in ("study", "machine", "target", "quality", "seed")}
         write_json({**conditions, **one}, built.exported.files["ir"].with_name("card.json"))
     write_json(value, folder / "search.json")
+    kept = {built.exported.files["ir"].parent for built in networks}
+    for place in set((folder / "finalists").iterdir()) - kept:  # an earlier search's
+        shutil.rmtree(place)
     candidates = list(problem.candidates.values())
     write_page(value, candidates, front, chosen, quality.name, folder / "report.html")
     _print(value, out, folder)

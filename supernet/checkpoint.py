@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ __all__ = [
     "make_network",
     "read_card",
     "save_pretrained",
+    "save_state",
     "save_supernet",
     "write_json",
 ]
@@ -55,6 +58,8 @@ def make_model(study: Study) -> nn.Module:
     except (ImportError, AttributeError) as error:
         raise OvnasError(f"[model] factory {study.model.factory!r} cannot be imported: {error}") from None
     torch.manual_seed(0)
+    if not callable(factory):
+        raise OvnasError(f"[model] factory {study.model.factory!r} must be a function, but is {factory!r}")
     model = factory()
     if not isinstance(model, nn.Module):
         raise OvnasError(f"[model] factory {study.model.factory!r} must return a torch.nn.Module")
@@ -84,6 +89,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise OvnasError(f"{path} cannot be read as weights: {error}") from None
     except Exception as error:
         raise OvnasError(f"{path} holds more than tensors and is not loaded: {error}") from None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise OvnasError(f"{path} must hold a state dict, tensors by name, but holds something else")
     own = model.state_dict()
     counters = {name for name in own if name.endswith("num_batches_tracked")}
     missing = sorted(set(own) - set(state) - counters)
@@ -98,12 +107,19 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 def save_pretrained(model: nn.Module, folder: Path) -> None:
     """Keeps the pre-trained model's weights, under its own state-dict names."""
-    _save(dict(model.state_dict()), folder / "pretrained.safetensors")
+    save_state(model.state_dict(), folder / "pretrained.safetensors")
 
 
-def save_supernet(network: ElasticNetwork, study: Study, folder: Path, facts: dict[str, Any]) -> None:
-    """Writes supernet.safetensors, and last supernet.json with the space and `facts`."""
-    _save(dict(network.module.state_dict()), folder / "supernet.safetensors")
+def save_supernet(
+    network: ElasticNetwork,
+    study: Study,
+    folder: Path,
+    facts: dict[str, Any],
+    *,
+    pretrained: nn.Module | None = None,
+) -> None:
+    """Writes supernet.safetensors (and pretrained.safetensors, if given), and last supernet.json with the
+    space and `facts`. Earlier files are replaced once everything is written."""
     card = {
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
@@ -111,7 +127,14 @@ def save_supernet(network: ElasticNetwork, study: Study, folder: Path, facts: di
         "space": network.space.to_json(),
         **facts,
     }
-    write_json(card, folder / "supernet.json")
+    modules = {"supernet.safetensors": network.module, "pretrained.safetensors": pretrained}
+    paths = [folder / name for name, module in modules.items() if module is not None]
+    with _replacing(*paths, folder / "supernet.json") as partials:
+        for partial in partials[:-1]:
+            module = modules[partial.name.removesuffix(".partial")]
+            assert module is not None
+            _write_state(module.state_dict(), partial)
+        _write_json(card, partials[-1])
 
 
 def settings_of(study: Study) -> dict[str, Any]:
@@ -128,7 +151,7 @@ def read_card(study: Study, folder: Path) -> dict[str, Any] | None:
         return None
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        version, theirs = card["schema_version"], card["settings"]
+        version, theirs = card["schema_version"], {**card["settings"]}
     except (ValueError, KeyError, TypeError):
         raise OvnasError(f"{path} is damaged; train again with --force") from None
     if version != SCHEMA_VERSION:
@@ -170,18 +193,38 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
 
 def write_json(value: Any, path: Path) -> None:
     """Writes JSON whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with _replacing(path) as (partial,):
+        _write_json(value, partial)
 
 
-def _save(state: dict[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+def save_state(state: dict[str, Tensor], path: Path) -> None:
+    """Writes a .safetensors file whole or not at all; tied weights stand under each of their names."""
+    with _replacing(path) as (partial,):
+        _write_state(state, partial)
+
+
+@contextmanager
+def _replacing(*paths: Path) -> Iterator[list[Path]]:
+    """Partial files to write, which become `paths` together, or vanish on an error."""
+    partials = [path.with_name(path.name + ".partial") for path in paths]
     try:
-        save_file({name: value.contiguous() for name, value in state.items()}, partial)
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield partials
+        for partial, path in zip(partials, paths, strict=True):
+            os.replace(partial, path)
+    finally:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+
+
+def _write_json(value: Any, path: Path) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_state(state: dict[str, Tensor], path: Path) -> None:
+    own = {name: v.detach().clone(memory_format=torch.contiguous_format) for name, v in state.items()}
+    try:
+        save_file(own, path)
     except SafetensorError as error:  # it reports a full disk so
-        partial.unlink(missing_ok=True)
         raise OvnasError(f"{path} cannot be written: {error}") from None
-    os.replace(partial, path)

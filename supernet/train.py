@@ -72,7 +72,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         "seconds": round(time.monotonic() - start, 1),
         "log10_size": network.space.log10_size,
     }
-    checkpoint.save_supernet(network, study, folder, facts)
+    checkpoint.save_supernet(network, study, folder, facts, pretrained=model)
     out.print(f"saved to {folder}")
     return {"study": study.name, **facts}
 
@@ -104,8 +104,9 @@ def _pretrained(
             task = bar.add_task("pre-training", total=study.train.pretrain_epochs, note="")
             for epoch in pretrain(model, splits.train, study.train, rng):
                 bar.update(task, advance=1, note=f"loss {epoch.loss:.3f}")
-    checkpoint.save_pretrained(model.eval(), folder)
-    return model
+    if not (folder / "supernet.json").is_file():  # else an interrupt would leave it beside an older one
+        checkpoint.save_pretrained(model, folder)
+    return model.eval()
 
 
 def _samples(splits: Splits) -> Tensor:

@@ -129,7 +129,7 @@ def _epochs(
 def _schedule(epoch: float, n_epochs: int) -> float:
     warm_up = min(1.0, n_epochs / 10)
     if epoch < warm_up:
-        return (epoch + 0.01) / warm_up
+        return min(1.0, (epoch + 0.01) / warm_up)
     return 0.5 * (1 + math.cos(math.pi * (epoch - warm_up) / (n_epochs - warm_up)))
 
 
