@@ -46,10 +46,13 @@ def export_model(
         "weights": folder / "weights.safetensors",
     }
     save_state(module.state_dict(), files["weights"])
-    _export_onnx(module, example, files["onnx"])
-    _check_onnx(module, example, core.read_model(files["onnx"]), core)
     model = quantize(to_openvino(module, example), calibration)
-    ov.save_model(model, files["ir"], compress_to_fp16=False)
+    try:
+        _export_onnx(module, example, files["onnx"])
+        ov.save_model(model, files["ir"], compress_to_fp16=False)
+    except (OSError, RuntimeError) as error:  # a full disk, to both
+        raise OvnasError(f"{folder} cannot be written: {error}") from error
+    _check_onnx(module, example, core.read_model(files["onnx"]), core)
     return Exported(core.read_model(files["ir"]), files)
 
 

@@ -24,6 +24,7 @@ from supernet.study import Study
 
 __all__ = [
     "example_input",
+    "load_pretrained",
     "load_supernet",
     "load_weights",
     "make_model",
@@ -105,9 +106,30 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def save_pretrained(model: nn.Module, folder: Path) -> None:
-    """Keeps the pre-trained model's weights, under its own state-dict names."""
+def save_pretrained(model: nn.Module, study: Study, seed: int, folder: Path) -> None:
+    """Keeps the pre-trained model's weights, under its own state-dict names, and what they came from."""
     save_state(model.state_dict(), folder / "pretrained.safetensors")
+    write_json(_pretraining_of(study, seed), folder / "pretrained.json")
+
+
+def load_pretrained(model: nn.Module, study: Study, seed: int, folder: Path) -> bool:
+    """Loads what an unfinished start has kept; False if there is none, or it came from other settings."""
+    try:
+        kept = json.loads((folder / "pretrained.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if kept != _pretraining_of(study, seed) or not (folder / "pretrained.safetensors").is_file():
+        return False
+    load_weights(model, folder / "pretrained.safetensors")
+    return True
+
+
+def _pretraining_of(study: Study, seed: int) -> dict[str, Any]:
+    settings = settings_of(study)
+    settings.pop("space")
+    for key in ("epochs", "learning_rate", "n_random"):
+        settings["train"].pop(key)
+    return {"seed": seed, **settings}
 
 
 def save_supernet(
@@ -135,6 +157,7 @@ def save_supernet(
             assert module is not None
             _write_state(module.state_dict(), partial)
         _write_json(card, partials[-1])
+    (folder / "pretrained.json").unlink(missing_ok=True)  # it marks an unfinished start
 
 
 def settings_of(study: Study) -> dict[str, Any]:

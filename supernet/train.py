@@ -53,7 +53,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng(arguments.seed)
     torch.manual_seed(arguments.seed)
     start = time.monotonic()
-    model = _pretrained(study, splits, folder, rng, out, force=arguments.force)
+    model = _pretrained(study, splits, folder, rng, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
     describe(network.space, out)
     network.order_channels()
@@ -83,8 +83,7 @@ def _pretrained(
     folder: Path,
     rng: np.random.Generator,
     out: Console,
-    *,
-    force: bool,
+    arguments: argparse.Namespace,
 ) -> nn.Module:
     """The pre-trained model: from its weights file, from an earlier start, or trained now."""
     from supernet import checkpoint
@@ -95,17 +94,16 @@ def _pretrained(
     n_outputs = model(checkpoint.example_input(study)).shape[-1]
     if n_outputs != splits.n_classes:
         raise OvnasError(f"the model has {n_outputs} outputs, but the data {splits.n_classes} classes")
-    kept = folder / "pretrained.safetensors"
     if not study.model.weights:
-        if kept.is_file() and not force:
-            checkpoint.load_weights(model, kept)
+        if not arguments.force and checkpoint.load_pretrained(model, study, arguments.seed, folder):
+            out.print("going on with the pre-trained model of an earlier start")
             return model.eval()
         with cli.progress(out) as bar:
             task = bar.add_task("pre-training", total=study.train.pretrain_epochs, note="")
             for epoch in pretrain(model, splits.train, study.train, rng):
                 bar.update(task, advance=1, note=f"loss {epoch.loss:.3f}")
     if not (folder / "supernet.json").is_file():  # else an interrupt would leave it beside an older one
-        checkpoint.save_pretrained(model, folder)
+        checkpoint.save_pretrained(model, study, arguments.seed, folder)
     return model.eval()
 
 

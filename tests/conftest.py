@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import subprocess
+import sys
 
 os.environ.setdefault("NNCF_CI", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +21,14 @@ from torch import Tensor, nn
 
 import supernet
 from supernet import ElasticNetwork, SpaceSection
+
+if TYPE_CHECKING:
+    from profiling.kernel import Kernel
+    from profiling.plan import Plan
+    from profiling.store import KernelTime
+    from profiling.timing import Round
+    from supernet import Architecture
+    from supernet.sliced import SlicedGraphs
 
 
 class TinyBlock(nn.Module):
@@ -111,3 +124,167 @@ def tiny_network(tiny_images: Tensor) -> ElasticNetwork:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> None:
+    """On a busy machine the threads of networks as small as these mostly wait for one another."""
+    torch.set_num_threads(1)
+
+
+FACTORY = """
+from supernet.models.resnet import BasicBlock, ResNet
+
+value = 3
+
+
+def make():
+    return ResNet(BasicBlock, (2, 1), widths=(16, 32), n_classes=10, small_images=True)
+
+
+def make_nothing():
+    return None
+"""
+
+
+@pytest.fixture(scope="session")
+def write_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
+    """Writes the file of a tiny study, whose factory this process and those it starts can import.
+
+    `changes` are further lines of a section: `train="epochs = 1"`.
+    """
+    home = tmp_path_factory.mktemp("importable")
+    (home / "ovnas_tests_factory.py").write_text(FACTORY)
+
+    def write(folder: Path, data: str = "digits", factory: str = "make", **changes: str) -> Path:
+        sections = {
+            "model": f'factory = "ovnas_tests_factory:{factory}"\ninput_shape = [3, 16, 16]',
+            "data": f'name = "{data}"',
+            "space": "width = [0.5, 1.0]\ndivisor = 4",
+            "train": "pretrain_epochs = 6\nepochs = 4\nn_random = 1",
+            "search": "calibration_samples = 64\nmax_accuracy_drop = 100",
+        }
+        sections |= {name: f"{sections.get(name, '')}\n{text}" for name, text in changes.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "tiny.toml"
+        path.write_text("\n".join(f"[{name}]\n{text}" for name, text in sections.items()) + "\n")
+        return path
+
+    root = Path(__file__).parents[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(home)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(home)]))
+        yield write
+
+
+@pytest.fixture(scope="session")
+def own_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Measuring in tests neither waits for a measurement on this machine nor hinders one."""
+    from profiling.lock import measuring
+
+    file = tmp_path_factory.mktemp("lock") / "ovnas-measuring.lock"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring.__wrapped__, "__defaults__", (file,))
+        patch.setenv("TMPDIR", str(file.parent))  # where the processes that we start look for it
+        yield file
+
+
+@pytest.fixture(scope="session")
+def tiny_graphs(tiny_network: ElasticNetwork, tiny_images: Tensor) -> SlicedGraphs:
+    """INT8 graphs of the small residual network."""
+    from supernet.sliced import SlicedGraphs
+
+    return SlicedGraphs(tiny_network, tiny_images[:1], tiny_images)
+
+
+@pytest.fixture(scope="session")
+def tiny_plan(tiny_graphs: SlicedGraphs) -> Plan:
+    """The kernels of the small residual network's space."""
+    from profiling.kernel import read_kernels
+    from profiling.plan import make_plan
+    from profiling.target import compile_model
+
+    maximal = compile_model(tiny_graphs.model(tiny_graphs.space.largest), TARGET)
+    return make_plan(tiny_graphs, read_kernels(maximal))
+
+
+TARGET = {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
+
+
+class KnownLatency:
+    """Measurements of a machine whose law is known: kernels cost their MACs (one microsecond without
+    any), an inference 5 us more; the machine's speed drifts, and its counters say 1.3 times too much."""
+
+    target = TARGET
+    overhead_us = 5.0
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._found: dict[int, list[Architecture]] = {}
+
+    def kernel_us(self, kernel: Kernel) -> float:
+        return 1e-4 * kernel.macs or 1.0
+
+    def latency_us(self, architecture: Architecture) -> float:
+        return self.overhead_us + sum(map(self.kernel_us, self.plan.of(architecture)))
+
+    def architectures(self, n: int, seed: int = 0) -> list[Architecture]:
+        from profiling.coverage import space_filling
+
+        found = self._found.setdefault(seed, [])
+        if n > len(found):
+            filling = space_filling(self.plan.space, np.random.default_rng(seed))
+            found[:] = itertools.islice(filling, n)
+        return found[:n]
+
+    def rounds(self, architecture: Architecture, seed: int = 0, scale: float = 1.0) -> list[Round]:
+        from profiling.timing import Round
+
+        drift = np.random.default_rng(seed).permutation(np.linspace(0.8, 1.2, 5))
+        own, anchor = scale * self.latency_us(architecture), self.latency_us(self.plan.space.largest)
+        return [Round(*(np.full(4, us * d, np.float32) for us in (own, anchor)), False) for d in drift]
+
+    def kernels(self, architecture: Architecture) -> list[KernelTime]:
+        from profiling.store import KernelTime
+
+        return [
+            KernelTime(f"layer{i}", f"node{i}", "jit", "nhwc", kernel, 1.3 * self.kernel_us(kernel))
+            for i, kernel in enumerate(self.plan.of(architecture))
+        ]
+
+    def meta(self, **changes: object) -> dict[str, object]:
+        from profiling.machine import read_machine
+
+        facts = {"study": "tiny", "machine": read_machine(), "target": self.target}
+        return {**facts, "plan": self.plan.to_json(), "overhead_us": self.overhead_us, **changes}
+
+    def write(self, path: Path, n: int, n_repeated: int = 0) -> Path:
+        """A store of `n` networks, `n_repeated` of them 1 % slower in a second process."""
+        from profiling.store import Store
+
+        with Store.create_or_open(path, self.meta()) as store:
+            for i, architecture in enumerate(self.architectures(n)):
+                store.add(architecture, self.rounds(architecture, i), self.kernels(architecture), 0.1)
+                if i < n_repeated:
+                    store.add_repeat(architecture, self.rounds(architecture, i, 1.01))
+        return path
+
+
+@pytest.fixture(scope="session")
+def known(tiny_plan: Plan) -> KnownLatency:
+    """Synthetic measurements of the small residual network."""
+    return KnownLatency(tiny_plan)
+
+
+@pytest.fixture(scope="session")
+def in_other_process() -> Callable[..., str]:
+    """Runs code with the repository importable and another hash seed; returns what it prints."""
+
+    def run(code: str, *argv: object, hash_seed: int = 1) -> str:
+        root = Path(__file__).parents[1]
+        search = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+        env = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": search}
+        command = [sys.executable, "-c", code, *map(str, argv)]
+        return subprocess.run(command, env=env, text=True, check=True, stdout=subprocess.PIPE).stdout
+
+    return run

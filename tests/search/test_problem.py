@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from search.problem import Problem, front_of
+
+
+def dominates(a, b) -> bool:
+    better = a.quality > b.quality or a.latency_us < b.latency_us
+    return better and a.quality >= b.quality and a.latency_us <= b.latency_us
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("n_values", [3, 8, 1000])
+def test_front_is_the_non_dominated_set(candidates_of, seed, n_values):
+    rng = np.random.default_rng(seed)
+    everyone = candidates_of(rng.integers(1, n_values + 1, (60, 2)))
+    brute = {(c.latency_us, c.quality) for c in everyone if not any(dominates(o, c) for o in everyone)}
+    front = front_of(everyone)
+    found = [(c.latency_us, c.quality) for c in front]
+    assert set(front) <= set(everyone)
+    assert set(found) == brute
+    assert found == sorted(brute)  # fastest first; of equals, one
+
+
+def test_front_of_nothing_and_of_one(candidates_of):
+    assert front_of([]) == []
+    (one,) = candidates_of([(5, 1)])
+    assert front_of([one]) == [one]
+
+
+@pytest.mark.parametrize("budget", [1, 7, 50])
+def test_budget_is_kept_exactly(space, quality, latency, rng, budget):
+    problem = Problem(space, quality, latency, budget)
+    codes = np.unique(space.sample_codes(200, rng), axis=0)
+    rng.shuffle(codes)
+    assert len(codes) > budget
+    result = problem.evaluate(codes)
+    assert len(quality.asked) == len(problem.candidates) == budget
+    assert problem.is_used_up
+    assert np.isfinite(result[:budget]).all()
+    assert np.isposinf(result[budget:]).all()
+    np.testing.assert_allclose(result[:budget, 0], -quality.of_codes(codes[:budget]))
+    np.testing.assert_allclose(result[:budget, 1], latency.predict_codes(codes[:budget]))
+    again = problem.evaluate(codes[: budget + 1])  # what is known stays known when nothing is left
+    np.testing.assert_array_equal(again, result[: budget + 1])
+    assert len(quality.asked) == budget
+
+
+def test_repeats_cost_nothing(space, quality, latency, rng):
+    seen = []
+    problem = Problem(space, quality, latency, 1000, seen.append)
+    codes = space.sample_codes(30, rng)
+    twice = problem.evaluate(np.concatenate([codes, codes]))
+    n = len(np.unique(codes, axis=0))
+    assert len(problem.candidates) == len(quality.asked) == n
+    assert seen == list(range(1, n + 1))
+    assert not problem.is_used_up
+    np.testing.assert_array_equal(twice[:30], twice[30:])
+    assert problem.n_predicted == 60
+
+
+def test_codes_that_mean_one_network_count_once(space, quality, latency):
+    slot = next(i for i, s in enumerate(space.slots) if s.block is not None)
+    depth = space.slots[slot].block.slot
+    row = np.zeros(len(space.slots), dtype=np.int64)
+    codes = np.stack([row] * len(space.slots[slot].choices))
+    codes[:, slot] = range(len(codes))
+    dropped = Problem(space, quality, latency, 100)
+    result = dropped.evaluate(codes)
+    assert len(dropped.candidates) == 1
+    assert len(np.unique(result, axis=0)) == 1
+    codes[:, depth] = len(space.slots[depth].choices) - 1
+    kept = Problem(space, quality, latency, 100)
+    kept.evaluate(codes)
+    assert len(kept.candidates) == len(codes)
+
+
+def test_candidates_say_what_they_are(space, quality, latency, rng):
+    problem = Problem(space, quality, latency, 20)
+    problem.evaluate(space.sample_codes(40, rng))
+    for architecture, candidate in problem.candidates.items():
+        assert candidate.architecture == architecture
+        assert candidate.macs == space.macs(architecture)
+    assert problem.front() == front_of(list(problem.candidates.values()))

@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import math
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from predictor import train as predictor_train
+from predictor.macs import MacsPredictor
+from predictor.saved import save
+from profiling import collect
+from profiling.machine import has_vnni, read_machine, read_target
+from profiling.plan import Plan
+from search import run
+from supernet import OvnasError, Study, train
+from supernet.checkpoint import make_network
+
+KINDS = {"ir", "onnx", "weights"}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, write_study):
+    """A tiny study and a folder with nothing but a predictor (of constant latency) for this machine."""
+    folder = tmp_path_factory.mktemp("prepared")
+    file = write_study(folder)
+    study = Study.load(str(file))
+    predictor = MacsPredictor().restore(folder, {"overhead_us": 10.0, "us_per_mac": 1e-6})
+    facts = {"machine": read_machine(), "target": read_target(study.target), "anchor_us": 10.0}
+    save(
+        "macs", predictor, Plan(make_network(study).space, ()), [], facts, folder / "runs/tiny/predictor/macs"
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(prepared, tmp_path):
+    return Path(shutil.copytree(prepared, tmp_path / "copy"))
+
+
+def refused(capsys, folder: Path, *options: str) -> str:
+    """The one line on the standard error of a search that must not write anything."""
+    runs = folder / "runs"
+    before = tree(folder)
+    assert run.main(["--study", str(folder / "tiny.toml"), "--runs-dir", str(runs), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert tree(folder) == before
+    return err
+
+
+def test_no_predictor(capsys, folder):
+    shutil.rmtree(folder / "runs")
+    message = refused(capsys, folder)
+    assert "python -m predictor.train" in message
+    assert not (folder / "runs").exists()
+
+
+def test_no_supernet(capsys, folder):
+    assert "python -m supernet.train" in refused(capsys, folder, "--predictor", "macs")
+
+
+@pytest.mark.parametrize("option", ["--evaluations", "--finalists"])
+@pytest.mark.parametrize("value", ["0", "-3"])
+def test_counts_must_be_positive(capsys, folder, option, value):
+    assert f"{option} must be >= 1, but got {value}" in refused(capsys, folder, option, value)
+
+
+def test_negative_seed(capsys, folder):
+    assert "--seed" in refused(capsys, folder, "--seed", "-1")
+
+
+def test_predictor_of_another_machine(capsys, folder):
+    card = folder / "runs/tiny/predictor/macs/card.json"
+    value = json.loads(card.read_text())
+    value["machine"]["cpu_model"] = "Another CPU"
+    card.write_text(json.dumps(value))
+    message = refused(capsys, folder, "--predictor", "macs")
+    assert "'Another CPU'" in message
+    assert "cpu_model" in message
+
+
+def test_predictor_for_another_target(capsys, folder, write_study):
+    write_study(folder, target="batch = 2")
+    assert "target" in refused(capsys, folder, "--predictor", "macs")
+
+
+def test_predictor_of_another_space(capsys, folder, write_study):
+    write_study(folder, data="none", space="max_dropped = 0")
+    assert "another space" in refused(capsys, folder, "--predictor", "macs")
+
+
+def test_unknown_predictor_and_study(capsys, folder):
+    with pytest.raises(SystemExit) as caught:
+        run.main(["--predictor", "nothing"])
+    assert caught.value.code == 2
+    assert "invalid choice: 'nothing'" in capsys.readouterr().err
+    (folder / "tiny.toml").unlink()
+    assert "there is no study file" in refused(capsys, folder)
+
+
+@dataclass(frozen=True)
+class Result:
+    folder: Path
+    options: list[str]
+    value: dict[str, Any]
+    text: str
+
+
+def call(command, *options: str) -> tuple[str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = command(list(options))
+    assert code == 0, err.getvalue()
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def with_data(tmp_path_factory, write_study, own_lock) -> Result:
+    """All rooms, one after the other, as a user calls them."""
+    folder = tmp_path_factory.mktemp("whole")
+    common = ["--study", str(write_study(folder)), "--runs-dir", str(folder / "runs"), "--json"]
+    for command, *options in (
+        (train.main,),
+        (collect.main, "--budget", "14"),
+        (predictor_train.main,),
+    ):
+        json.loads(call(command, *common, *options)[0])
+    options = [*common, "--evaluations", "12", "--finalists", "2"]
+    out, err = call(run.main, *options)
+    return Result(folder / "runs/tiny/search", options, json.loads(out), err)
+
+
+@pytest.fixture(scope="module")
+def without_data(tmp_path_factory, write_study, own_lock, with_data) -> Result:
+    """The same network and predictor without data and super-network, with the stand-in's own budget."""
+    folder = tmp_path_factory.mktemp("blind")
+    shutil.copytree(with_data.folder.parent / "predictor", folder / "runs/tiny/predictor")
+    options = ["--study", str(write_study(folder, data="none")), "--runs-dir", str(folder / "runs"), "--json"]
+    options += ["--finalists", "2"]
+    out, err = call(run.main, *options)
+    return Result(folder / "runs/tiny/search", options, json.loads(out), err)
+
+
+@pytest.fixture(params=["with_data", "without_data"])
+def result(request) -> Result:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.slow
+def test_search_json_holds_the_agreed_keys(result):
+    value = result.value
+    assert json.loads((result.folder / "search.json").read_text()) == value
+    assert {"schema_version", "study", "machine", "target", "seconds"} <= value.keys()
+    assert (value["schema_version"], value["study"]) == (1, "tiny")
+    assert value["machine"]["cpu_model"] == read_machine()["cpu_model"]
+    assert {"top1_fp32", "top1_int8", "latency_us", "throughput_sps", "macs"} <= value["baseline"].keys()
+    assert {"latency_predicted", "accuracy_measured"} <= value["evaluations"].keys()
+    assert 1 <= len(value["finalists"]) <= 2
+    for one in value["finalists"]:
+        assert {"architecture", "macs", "predicted", "measured", "files"} <= one.keys()
+        assert {"latency_us", "top1"} <= one["predicted"].keys()
+        assert {"latency_us", "throughput_sps", "speedup", "top1_fp32", "top1_int8"} <= one["measured"].keys()
+        assert one["files"].keys() == KINDS
+
+
+@pytest.mark.slow
+def test_numbers_are_of_one_world(result):
+    value, base = result.value, result.value["baseline"]
+    numbers = [base, *(one["measured"] for one in value["finalists"])]
+    for one in numbers:
+        assert one["latency_us"] > 0
+        assert one["throughput_sps"] > 0
+    for one in value["finalists"]:
+        measured = one["measured"]
+        assert measured["speedup"] == pytest.approx(base["latency_us"] / measured["latency_us"])
+        assert one["macs"] <= base["macs"]
+        assert one["predicted"]["latency_us"] > 0
+    assert math.isfinite(value["machine_speed"])
+    assert value["machine_speed"] > 0
+    assert value["evaluations"]["latency_predicted"] >= value["evaluations"]["accuracy_measured"]
+
+
+@pytest.mark.slow
+def test_files_exist_and_belong_to_the_finalists(result):
+    for one in (result.value["baseline"], *result.value["finalists"]):
+        paths = [Path(p) for p in one["files"].values()]
+        assert [p for p in paths if not p.is_file()] == []
+        assert Path(one["files"]["ir"]).with_suffix(".bin").is_file()
+    for one in result.value["finalists"]:
+        card = json.loads(Path(one["files"]["ir"]).with_name("card.json").read_text())
+        assert (card["architecture"], card["measured"]) == (one["architecture"], one["measured"])
+    assert list(result.folder.rglob("*.partial")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_vnni(read_machine()), reason="this CPU has no VNNI, so INT8 need not be executed")
+def test_everything_measured_is_int8(result):
+    for one in (result.value["baseline"], *result.value["finalists"]):
+        n_int8, n_layers = one["int8_layers"]
+        assert n_int8 == n_layers > 2
+
+
+def front(folder: Path) -> list[dict[str, str]]:
+    with (folder / "front.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_front_is_not_dominated_and_holds_the_finalists(result):
+    rows = front(result.folder)
+    latency = [float(row["predicted_latency_us"]) for row in rows]
+    assert latency == sorted(set(latency))
+    name = "top1_validation" if result.value["evaluations"]["accuracy_measured"] else "macs"
+    quality = [float(row[name]) for row in rows]
+    assert quality == sorted(set(quality))
+    assert {one["architecture"] for one in result.value["finalists"]} <= {row["architecture"] for row in rows}
+
+
+@pytest.mark.slow
+def test_accuracies_with_data(with_data):
+    value = with_data.value
+    assert value["evaluations"]["accuracy_measured"] == 12
+    for one in value["finalists"]:
+        assert 0 <= one["predicted"]["top1"] <= 1
+    for one in (value["baseline"], *(f["measured"] for f in value["finalists"])):
+        assert 0 <= one["top1_fp32"] <= 1
+        assert abs(one["top1_int8"] - one["top1_fp32"]) < 0.15
+    assert value["baseline"]["top1_int8"] > 0.3  # ten classes: it has learned something
+    assert "accuracy not measured" not in (with_data.folder / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_without_data_the_stand_in_is_declared(without_data):
+    value = without_data.value
+    assert value["evaluations"]["accuracy_measured"] == 0
+    assert {one["predicted"]["top1"] for one in value["finalists"]} == {None}
+    for one in (value["baseline"], *(f["measured"] for f in value["finalists"])):
+        assert (one["top1_fp32"], one["top1_int8"]) == (None, None)
+    assert {row["top1_validation"] for row in front(without_data.folder)} == {"accuracy not measured"}
+    assert "accuracy not measured" in without_data.text
+    assert "accuracy not measured" in (without_data.folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def again(with_data, tmp_path_factory) -> Result:
+    """The same search over an earlier one's files, but without its evaluations and for one finalist."""
+    runs = tmp_path_factory.mktemp("again") / "runs"
+    shutil.copytree(with_data.folder.parent, runs / "tiny")
+    folder = runs / "tiny/search"
+    (folder / "evaluations.sqlite").unlink()
+    (folder / "front.csv").unlink()
+    options = [*with_data.options[:-1], "1", "--runs-dir", str(runs)]
+    out, err = call(run.main, *options)
+    return Result(folder, options, json.loads(out), err)
+
+
+@pytest.mark.slow
+def test_the_same_seed_finds_the_same_front(with_data, again):
+    assert (again.folder / "front.csv").read_bytes() == (with_data.folder / "front.csv").read_bytes()
+    assert again.value["evaluations"] == with_data.value["evaluations"]
+    (one,), (first, *_) = again.value["finalists"], with_data.value["finalists"]
+    for key in ("architecture", "predicted", "macs"):
+        assert one[key] == first[key]
+    for key in ("top1_fp32", "top1_int8"):
+        assert one["measured"][key] == first["measured"][key]
+
+
+@pytest.mark.slow
+def test_no_finalist_of_an_earlier_search_is_left(again):
+    assert {p.name for p in (again.folder / "finalists").iterdir()} == {"baseline", "01"}
+
+
+@pytest.mark.slow
+def test_too_small_an_accuracy_drop_is_explained(with_data, monkeypatch):
+    def nothing(front, n, *, min_quality):
+        return []
+
+    monkeypatch.setattr("search.selection.pick_finalists", nothing)
+    with pytest.raises(OvnasError, match=r"no architecture within 100 points of the largest's \d") as caught:
+        run.search(argparse.Namespace(**arguments(with_data)))
+    assert re.search(r"among 12; the nearest has [\d.]+% at [\d.]+ ms", str(caught.value))
+
+
+def arguments(result: Result) -> dict[str, Any]:
+    return {
+        "study": result.options[1],
+        "runs_dir": result.folder.parents[1],
+        "seed": 0,
+        "json": True,
+        "debug": True,
+        "predictor": "xgb",
+        "evaluations": 12,
+        "finalists": 2,
+    }
