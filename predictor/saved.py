@@ -84,6 +84,7 @@ def save(
             "parameters": predictor.get_params(),
             "features": list(FEATURES),
             "state": state,
+            "files": {file.name: _hash(file) for file in sorted(Path(scratch).iterdir())},
             "data_hash": data_hash(networks),
             "train_architectures": [str(n.architecture) for n in networks],
             **facts,
@@ -109,14 +110,24 @@ def load(path: Path | str) -> SpacePredictor:
         )
     try:
         card = json.loads(file.read_text(encoding="utf-8"))
-        version, features, name = card["schema_version"], card["features"], card["predictor"]
-        plan, state, parameters = card["plan"], card["state"], card["parameters"]
-    except (ValueError, KeyError, TypeError):
+        version = card["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise OvnasError(
+                f"{file} has schema {version}, but this version reads {SCHEMA_VERSION}; train again"
+            )
+        features, name, plan = card["features"], card["predictor"], card["plan"]
+        if features != list(FEATURES):
+            differing = ", ".join(sorted(set(features) ^ set(FEATURES))) or "another order"
+            raise OvnasError(f"{file} was trained on other features ({differing}); train again")
+        for other, expected in card["files"].items():
+            # Not left to XGBoost: on some damaged files it ends the process.
+            if not (folder / other).is_file() or _hash(folder / other) != expected:
+                raise OvnasError(f"{folder / other} is missing or damaged; train again")
+        predictor = make_predictor(name).set_params(**card["parameters"]).restore(folder, card["state"])
+        return SpacePredictor(name, Plan.from_json(plan), predictor, card)
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise OvnasError(f"{file} is damaged; train again") from None
-    if version != SCHEMA_VERSION:
-        raise OvnasError(f"{file} has schema {version}, but this version reads {SCHEMA_VERSION}")
-    if features != list(FEATURES):
-        differing = sorted(set(features) ^ set(FEATURES))
-        raise OvnasError(f"{file} was trained on other features ({', '.join(differing)}); train again")
-    predictor = make_predictor(name).set_params(**parameters)
-    return SpacePredictor(name, Plan.from_json(plan), predictor.restore(folder, state), card)
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -20,6 +20,9 @@ __all__ = ["XgbPredictor"]
 
 Floats = NDArray[np.float64]
 MODEL_FILE = "model.ubj"
+# XGBoost's threads wait for each other by spinning: where another process is busy, a fit of these few
+# thousand rows takes a hundred times longer with two than with one.
+THREADS = 1
 
 
 class XgbPredictor(KernelPredictor):
@@ -53,12 +56,7 @@ class XgbPredictor(KernelPredictor):
             raise OvnasError(f"a predictor needs at least 5 measured networks, but got {len(networks)}")
         rows = [(k.kernel, k.time_us) for network in networks for k in network.kernels]
         kernels, times = [k for k, _ in rows], np.array([t for _, t in rows])
-        data = xgboost.DMatrix(
-            feature_matrix(kernels),
-            label=np.log(times),
-            weight=times / times.mean() + 0.1,
-            feature_names=list(FEATURES),
-        )
+        data = _matrix(kernels, label=np.log(times), weight=times / times.mean() + 0.1)
         parameters = {
             "objective": "reg:squarederror",
             "learning_rate": self.learning_rate,
@@ -67,7 +65,7 @@ class XgbPredictor(KernelPredictor):
             "subsample": self.subsample,
             "colsample_bytree": self.colsample_bytree,
             "seed": self.seed,
-            "nthread": 2,
+            "nthread": THREADS,
         }
         self.booster_ = xgboost.train(parameters, data, num_boost_round=self.n_estimators)
         self.scale_, self.overhead_us_ = 1.0, 0.0
@@ -80,8 +78,7 @@ class XgbPredictor(KernelPredictor):
         return self
 
     def kernel_latency_us(self, kernels: Sequence[Kernel]) -> Floats:
-        data = xgboost.DMatrix(feature_matrix(kernels), feature_names=list(FEATURES))
-        latency: Floats = np.exp(self.booster_.predict(data).astype(np.float64))
+        latency: Floats = np.exp(self.booster_.predict(_matrix(kernels)).astype(np.float64))
         return self.scale_ * latency
 
     def importance(self) -> dict[str, float]:
@@ -95,10 +92,14 @@ class XgbPredictor(KernelPredictor):
         return {"overhead_us": self.overhead_us_, "scale": self.scale_}
 
     def restore(self, folder: Path, state: dict[str, Any]) -> Self:
-        self.booster_ = xgboost.Booster()
+        self.booster_ = xgboost.Booster({"nthread": THREADS})
         try:
             self.booster_.load_model(folder / MODEL_FILE)
         except xgboost.core.XGBoostError:
             raise OvnasError(f"{folder / MODEL_FILE} is missing or damaged; train again") from None
         self.overhead_us_, self.scale_ = float(state["overhead_us"]), float(state["scale"])
         return self
+
+
+def _matrix(kernels: Sequence[Kernel], **options: Floats) -> xgboost.DMatrix:
+    return xgboost.DMatrix(feature_matrix(kernels), feature_names=list(FEATURES), nthread=THREADS, **options)

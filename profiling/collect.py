@@ -242,9 +242,11 @@ def _summary(
         f"{len(records)} networks ({min(latencies) / 1e3:.2f} to {max(latencies) / 1e3:.2f} ms), "
         f"{n_kernels} kernels in {path}"
     )
+    found = "too few for a ceiling"
+    if ceiling["mape"] is not None:
+        found = f"differ by {ceiling['mape']:.2%}, Kendall tau {ceiling['kendall_tau']:.3f}"
     out.print(
-        f"ceiling (two processes, {ceiling['networks']} networks): differ by {ceiling['mape']:.2%}, "
-        f"Kendall tau {ceiling['kendall_tau']:.3f}; rounds flagged {flagged:.1%}; "
+        f"ceiling (two processes, {ceiling['networks']} networks): {found}; rounds flagged {flagged:.1%}; "
         f"uncorrected counters {np.mean(difference):+.1%} of end to end"
     )
     if ceiling["mape"] is not None and ceiling["mape"] > 0.02:

@@ -19,12 +19,14 @@ LOCK_FILE = Path(tempfile.gettempdir()) / "ovnas-measuring.lock"
 
 
 @contextmanager
-def measuring(file: Path = LOCK_FILE) -> Iterator[None]:
+def measuring(file: Path | None = None) -> Iterator[None]:
     """Holds the machine-wide lock; it is free again when the process ends, however it ends.
+
+    Its file is LOCK_FILE where `file` is not given.
 
     Raises OvnasError if another process holds it, and says which.
     """
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(file or LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     with os.fdopen(descriptor, "r+", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ time loses at most the network in progress.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import time
@@ -115,7 +116,11 @@ class Store:
             )
         with _connection(path) as connection:
             _check_format(connection, path)
-            yield cls(path, connection)
+            try:
+                store = cls(path, connection)
+            except (ValueError, KeyError, OvnasError) as error:
+                raise OvnasError(f"{path} is damaged: {error}; move it away") from None
+            yield store
 
     @classmethod
     @contextmanager
@@ -211,8 +216,8 @@ class Store:
                 self._record(row, reference_us, rounds["collect"][row[0]], rounds["repeat"].get(row[0], []))
                 for row in rows
             ]
-        except (sqlite3.DatabaseError, ValueError, KeyError) as error:
-            raise OvnasError(f"{self.path} is damaged: {error}") from None
+        except (sqlite3.DatabaseError, ValueError, LookupError, ArithmeticError, OvnasError) as error:
+            raise OvnasError(f"{self.path} is damaged: {error}; move it away") from None
 
     def anchor_us(self) -> float:
         """The anchor's latency over all rounds: the speed of the machine that latencies refer to."""
@@ -243,7 +248,10 @@ class Store:
             "FROM kernels WHERE network = ? ORDER BY position",
             (network,),
         ).fetchall()
-        scale = (latency - overhead) / sum(row[4] for row in rows)
+        counters_us = sum(row[4] for row in rows)
+        if not (0 < latency < math.inf and 0 < counters_us < math.inf):
+            raise ValueError(f"{text} has a latency of {latency} us and counters of {counters_us} us")
+        scale = (latency - overhead) / counters_us
         kernels = tuple(
             KernelTime(
                 layer=row[0],

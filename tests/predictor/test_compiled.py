@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import itertools
+import zlib
+
+import numpy as np
+import pytest
+
+from predictor.base import KernelPredictor
+from predictor.compiled import CHUNK, CompiledPredictor
+from profiling.kernel import Kernel
+from profiling.plan import Plan, PlannedKernel
+from supernet import Space
+from supernet.space import dim_size
+
+
+@pytest.fixture(scope="module")
+def compiled(trained, known) -> CompiledPredictor:
+    return CompiledPredictor(known.plan, trained.predictor)
+
+
+class Lookup(KernelPredictor):
+    """Every kernel has a latency of its own, unlike any sum of the others."""
+
+    overhead_us_ = 0.25
+
+    def kernel_latency_us(self, kernels):
+        return np.array([np.random.default_rng(zlib.crc32(repr(k).encode())).random() for k in kernels])
+
+    def fit(self, networks):
+        return self
+
+    def save(self, folder):
+        return {}
+
+    def restore(self, folder, state):
+        return self
+
+
+def test_compiled_is_the_uncompiled_sum(compiled, trained, known, rng):
+    space = known.plan.space
+    architectures = [space.smallest, space.largest, *(space.sample(rng) for _ in range(300))]
+    assert len({a.depth for a in architectures}) == 6
+    expected = trained.predictor.predict([known.plan.of(a) for a in architectures])
+    found = compiled.predict_codes(space.encode_all(architectures))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def layers_as_kernels(space: Space) -> Plan:
+    """A plan of a space's layers alone, as if each were one dense kernel."""
+    sizes = space.group_sizes(space.encode_all([space.largest]))
+    kernels = []
+    for layer in space.layers:
+        n_in, n_out = (int(dim_size(dim, sizes)[0]) for dim in (layer.inputs, layer.outputs))
+        kernel = Kernel("Convolution", 1, n_in, 1, 1, n_out, 1, 1, 3, 3, n_in, 1, len(kernels), "u8", "u8")
+        kernels.append(PlannedKernel(layer.name, kernel, layer.inputs, layer.outputs, layer.block))
+    return Plan(space, tuple(kernels))
+
+
+@pytest.fixture(params=["width", "expand"])
+def plan(request, known, make_tiny_network) -> Plan:
+    """Of the expand space, inner widths hang on two slots: the ratio's and the outer width's."""
+    if request.param == "width":
+        return known.plan
+    network = make_tiny_network((0.5, 1.0), expand=(0.25, 0.5, 1.0))
+    assert any(group.parent is not None for group in network.space.groups)
+    return layers_as_kernels(network.space)
+
+
+def test_every_kernel_counts_where_it_is_alive(plan, rng):
+    """The whole space by brute force, with latencies that no two kernels share."""
+    predictor, space = Lookup(), plan.space
+    codes = np.array(list(itertools.product(*(range(len(s.choices)) for s in space.slots))))
+    codes = np.unique(space.canonical(codes), axis=0)
+    assert len(codes) == round(10**space.log10_size)
+    found = CompiledPredictor(plan, predictor).predict_codes(codes)
+    expected = predictor.predict([plan.of(space.decode(row)) for row in codes])
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_choices_inside_dropped_blocks_do_not_matter(compiled, known, rng):
+    space = known.plan.space
+    codes = rng.integers(0, [len(s.choices) for s in space.slots], size=(200, len(space.slots)))
+    assert not np.array_equal(codes, space.canonical(codes))
+    np.testing.assert_allclose(
+        compiled.predict_codes(codes), compiled.predict_codes(space.canonical(codes)), rtol=1e-12
+    )
+
+
+def test_many_codes_are_as_few(compiled, known, rng):
+    codes = known.plan.space.sample_codes(CHUNK + 3, rng)
+    before = codes.copy()
+    found = compiled.predict_codes(codes)
+    np.testing.assert_array_equal(codes, before)
+    np.testing.assert_array_equal(found[-5:], compiled.predict_codes(codes[-5:]))
+    np.testing.assert_array_equal(found[:5], compiled.predict_codes(codes[:5]))
+    assert compiled.predict_codes(codes[:0]).shape == (0,)

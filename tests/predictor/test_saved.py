@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+import pickletools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import predictor
+from predictor.features import FEATURES
+from predictor.saved import CARD, SCHEMA_VERSION, data_hash, load, save
+from supernet import OvnasError
+
+
+@pytest.fixture
+def folder(trained, data, tmp_path) -> Path:
+    facts = {**data.meta, "anchor_us": data.anchor_us, "seed": 3}
+    save(trained.name, trained.predictor, data.plan, data.train, facts, tmp_path / "predictor" / trained.name)
+    return tmp_path / "predictor" / trained.name
+
+
+def change(folder: Path, **values) -> None:
+    """Writes the card with `values`, without those that are None."""
+    card = json.loads((folder / CARD).read_text()) | values
+    (folder / CARD).write_text(json.dumps({k: v for k, v in card.items() if v is not None}))
+
+
+def test_round_trip(trained, folder, data, known, unseen):
+    loaded = load(folder)
+    expected = trained.predictor.predict([known.plan.of(a) for a in unseen])
+    np.testing.assert_array_equal(loaded.predict(unseen), expected)
+    codes = data.plan.space.encode_all(unseen)
+    np.testing.assert_allclose(loaded.compiled().predict_codes(codes), expected, rtol=1e-6)
+    assert (loaded.name, loaded.plan) == (trained.name, data.plan)
+    assert type(loaded.predictor) is type(trained.predictor)
+    assert loaded.predictor.get_params() == trained.predictor.get_params()
+    np.testing.assert_array_equal(predictor.load(str(folder)).predict(unseen), expected)
+
+
+def test_parameters_of_ones_own_are_kept(data, tmp_path):
+    from predictor.xgb import XgbPredictor
+
+    own = XgbPredictor(n_estimators=7, max_depth=2).fit(data.train)
+    save("xgb", own, data.plan, data.train, data.meta, tmp_path / "xgb")
+    loaded = load(tmp_path / "xgb").predictor
+    assert loaded.get_params() == own.get_params()
+    assert loaded.booster_.num_boosted_rounds() == 7
+
+
+def test_the_card_says_what_it_was_trained_on(folder, trained, data):
+    card = load(folder).card
+    assert card["schema_version"] == SCHEMA_VERSION
+    assert card["predictor"] == trained.name
+    assert card["features"] == list(FEATURES)
+    assert card["machine"] == data.meta["machine"]
+    assert card["data_hash"] == data_hash(data.train)
+    assert card["train_architectures"] == [str(r.architecture) for r in data.train]
+
+
+def test_the_data_hash_is_of_the_measurements(data):
+    assert data_hash(data.train[::-1]) == data_hash(data.train)
+    assert data_hash(data.train[1:]) != data_hash(data.train)
+    assert data_hash(data.test) != data_hash(data.train)
+
+
+def test_saving_again_replaces(trained, folder, data):
+    before = sorted(p.name for p in folder.iterdir())
+    save(trained.name, trained.predictor, data.plan, data.train[1:], data.meta, folder)
+    assert sorted(p.name for p in folder.iterdir()) == before
+    assert [p.name for p in folder.parent.iterdir()] == [trained.name]
+    assert load(folder).card["data_hash"] == data_hash(data.train[1:])
+
+
+def test_no_file_is_a_pickle(folder):
+    for file in folder.iterdir():
+        content = file.read_bytes()
+        assert not content.startswith(b"\x80")
+        with pytest.raises(Exception, match=r"."):
+            list(pickletools.genops(content))
+    json.loads((folder / CARD).read_text())
+
+
+def test_a_missing_predictor_names_the_command(tmp_path):
+    with pytest.raises(OvnasError, match=r"no predictor at .*predictor\.train --predictor xgb"):
+        load(tmp_path / "xgb")
+
+
+DAMAGED_CARDS = ["", "{", "[]", "{}", "null", "3", '{"schema_version": ']
+
+
+@pytest.mark.parametrize("text", DAMAGED_CARDS)
+def test_a_damaged_card_is_refused(folder, text):
+    (folder / CARD).write_text(text)
+    with pytest.raises(OvnasError, match=r"card\.json is damaged; train again"):
+        load(folder)
+
+
+def test_a_cut_or_binary_card_is_refused(folder):
+    good = (folder / CARD).read_bytes()
+    for content in (good[: len(good) // 2], good[:-20], b"\xff\xfe\x00\x01" * 50):
+        (folder / CARD).write_bytes(content)
+        with pytest.raises(OvnasError, match=r"card\.json is damaged; train again"):
+            load(folder)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"plan": None},
+        {"state": None},
+        {"predictor": None},
+        {"state": {}},
+        {"state": {"overhead_us": "x", "scale": [], "us_per_mac": {}}},
+        {"parameters": {"unheard_of": 1}},
+        {"parameters": [1]},
+        {"predictor": [1]},
+        {"features": 3},
+    ],
+    ids=str,
+)
+def test_a_card_with_wrong_values_is_refused(folder, values):
+    change(folder, **values)
+    with pytest.raises(OvnasError, match="damaged; train again"):
+        load(folder)
+
+
+@pytest.mark.parametrize("plan", [{}, {"space": {}, "kernels": []}, []])
+def test_a_card_with_another_plan_is_refused(folder, plan):
+    change(folder, plan=plan)
+    with pytest.raises(OvnasError, match=r"not the JSON of a|damaged"):
+        load(folder)
+
+
+def test_another_schema_is_refused(folder):
+    message = f"has schema {SCHEMA_VERSION + 1}, but this version reads {SCHEMA_VERSION}"
+    change(folder, schema_version=SCHEMA_VERSION + 1)
+    with pytest.raises(OvnasError, match=message):
+        load(folder)
+    (folder / CARD).write_text(json.dumps({"schema_version": SCHEMA_VERSION + 1, "all": "else is new"}))
+    with pytest.raises(OvnasError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("features", "named"),
+    [
+        ([*FEATURES, "moon_phase"], "moon_phase"),
+        (list(FEATURES[:-1]), FEATURES[-1]),
+        ([FEATURES[1], FEATURES[0], *FEATURES[2:]], "order"),
+    ],
+)
+def test_other_features_are_refused_and_named(folder, features, named):
+    change(folder, features=features)
+    with pytest.raises(OvnasError, match=rf"trained on other features \(.*{named}"):
+        load(folder)
+
+
+def test_an_unknown_predictor_is_refused(folder):
+    change(folder, predictor="oracle")
+    with pytest.raises(OvnasError, match="there is no predictor 'oracle'"):
+        load(folder)
+
+
+def test_a_damaged_model_file_is_refused(folder):
+    """Missing, empty, cut, or a byte changed anywhere: XGBoost itself may crash on such files."""
+    for file in (p for p in folder.iterdir() if p.name != CARD):
+        good = file.read_bytes()
+        changed = bytearray(good)
+        changed[len(good) // 2] ^= 0xFF
+        for content in (None, b"", b"{}", good[: len(good) // 2], bytes(changed)):
+            file.unlink() if content is None else file.write_bytes(content)
+            with pytest.raises(OvnasError, match=rf"{file.name} is missing or damaged; train again"):
+                load(folder)
+        file.write_bytes(good)
+    load(folder)
+
+
+def test_the_same_machine_and_target_are_accepted(folder, data):
+    machine = {**data.meta["machine"], "kernel": "another", "governor": "another"}
+    load(folder).require(machine, data.meta["target"])
+
+
+@pytest.mark.parametrize(
+    ("section", "fact", "named"),
+    [
+        ("machine", {"cpu_model": "abacus"}, "cpu_model: .* there, 'abacus' here"),
+        ("machine", {"openvino": "2020.1"}, "openvino: .* there, '2020.1' here"),
+        ("target", {"threads": 7}, "target .*'threads': 1.* there, .*'threads': 7.* here"),
+        ("target", {"batch": 32}, "'batch': 32"),
+    ],
+)
+def test_another_machine_or_target_is_refused_and_named(folder, data, section, fact, named):
+    facts = {key: data.meta[key] for key in ("machine", "target")}
+    facts[section] = {**facts[section], **fact}
+    with pytest.raises(OvnasError, match=rf"was trained elsewhere \(.*{named}.*collect and train here"):
+        load(folder).require(**facts)

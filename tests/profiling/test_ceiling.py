@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from profiling.ceiling import ceiling_of
+from profiling.store import NetworkRecord
+from supernet import Architecture
+
+NAN = float("nan")
+
+
+def records(*pairs):
+    return [NetworkRecord(Architecture((i,)), 1, a, b, 1, 0, 9, 0, ()) for i, (a, b) in enumerate(pairs)]
+
+
+def test_differences_and_ranks_of_what_was_repeated():
+    found = ceiling_of(records((100, 102), (200, NAN), (300, 294), (295, 295), (50, NAN)))
+    # By the first latencies 100 < 295 < 300, by the second 102 < 294 < 295: one pair of three is inverted.
+    assert found == {
+        "networks": 3,
+        "mape": pytest.approx((0.02 + 0.02 + 0) / 3),
+        "kendall_tau": pytest.approx(1 / 3),
+    }
+
+
+def test_too_few_repeats_have_no_ceiling():
+    for pairs in ([], [(100, NAN)], [(100, 101), (200, NAN)]):
+        found = ceiling_of(records(*pairs))
+        assert (found["mape"], found["kendall_tau"]) == (None, None)
+    assert ceiling_of(records((100, 101)))["networks"] == 1

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from profiling import machine
+from profiling.machine import FACTS, allowed_threads, conditions, describe_difference, has_vnni, read_target
+from supernet import OvnasError
+from supernet.study import TargetSection
+
+
+@pytest.fixture(scope="module")
+def here():
+    return machine.read_machine()
+
+
+def test_every_fact_is_read_as_json(here):
+    assert list(here) == [fact.name for fact in FACTS]
+    assert json.loads(json.dumps(here)) == here
+    assert all(here[fact.name] not in (None, "", []) for fact in FACTS if fact.must_agree)
+    assert here["logical_cpus"] == os.cpu_count()
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.name)
+def test_only_facts_that_must_agree_are_a_difference(here, fact):
+    other = {**here, fact.name: "another"}
+    text = describe_difference(other, here)
+    assert bool(text) == fact.must_agree
+    if fact.must_agree:
+        assert text == f"{fact.name}: 'another' there, {here[fact.name]!r} here"
+
+
+def test_all_differences_are_named(here):
+    assert describe_difference(here, dict(here)) == ""
+    other = {**here, "openvino": "1", "cpu_model": "2"}
+    assert "openvino: '1' there" in describe_difference(other, here)
+    assert "cpu_model: '2' there" in describe_difference(other, here)
+    missing = {name: value for name, value in here.items() if name != "l2_cache"}
+    assert describe_difference(missing, here).startswith("l2_cache: None there")
+
+
+def test_target_defaults_are_filled_in():
+    n = allowed_threads()
+    assert read_target(TargetSection(threads=0, batch=4)) == {
+        "mode": "latency",
+        "threads": n,
+        "streams": 1,
+        "batch": 4,
+    }
+    assert read_target(TargetSection(threads=1))["threads"] == 1
+
+
+def test_too_many_threads_are_refused():
+    n = allowed_threads()
+    with pytest.raises(OvnasError, match=rf"threads is {n + 1}, but this process may use {n} CPU"):
+        read_target(TargetSection(threads=n + 1))
+
+
+@pytest.mark.parametrize(
+    ("quota", "affinity", "n"),
+    [(None, 6, 6), (2.0, 6, 2), (2.5, 6, 2), (0.5, 6, 1), (16.0, 6, 6), (None, 1, 1)],
+)
+def test_threads_follow_affinity_and_quota(monkeypatch, quota, affinity, n):
+    monkeypatch.setattr(machine, "_quota", lambda: quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(affinity)), raising=False)
+    assert allowed_threads() == n
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [(["avx512_vnni"], True), (["avx_vnni", "avx2"], True), (["avx2"], False), ([], False)],
+)
+def test_vnni(flags, expected):
+    assert has_vnni({"flags": flags}) is expected
+
+
+def test_conditions_name_machine_and_target(here, known):
+    text = conditions(here, known.target)
+    assert text.startswith(here["cpu_model"])
+    for part in ("1 thread(s)", "batch 1", "latency mode", "INT8", here["openvino"].split("-")[0]):
+        assert part in text
