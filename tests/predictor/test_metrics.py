@@ -33,6 +33,7 @@ def test_a_perfect_and_a_reversed_prediction():
     assert (reversed_["kendall_tau"], reversed_["spearman"]) == pytest.approx((-1, -1))
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("n", [1, 5])
 def test_rank_correlations_that_do_not_exist_count_as_zero(n):
     found = accuracy_of(np.arange(1.0, n + 1), np.full(n, 2.0))
