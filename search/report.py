@@ -13,7 +13,7 @@ from search import pictures
 from search.problem import Candidate
 from supernet.page import Page
 
-__all__ = ["NOT_MEASURED", "rows_of", "write_front", "write_page"]
+__all__ = ["COLUMNS", "NOT_MEASURED", "best_of", "rows_of", "verdict", "write_front", "write_page"]
 
 NOT_MEASURED = "accuracy not measured"
 COLUMNS = (
@@ -61,6 +61,33 @@ def prediction_error(value: dict[str, Any], finalist: dict[str, Any]) -> float:
     return float(finalist["predicted"]["latency_us"] / then_us - 1)
 
 
+def best_of(value: dict[str, Any]) -> int | None:
+    """The index of the fastest finalist that keeps, measured in INT8 on the test split, to the study's
+    accuracy drop; None if there is none. Without data, of the fastest."""
+    base = value["baseline"]["top1_int8"]
+    least = -1.0 if base is None else base - value["max_accuracy_drop"] - 1e-9
+    kept = [
+        (one["measured"]["speedup"], i)
+        for i, one in enumerate(value["finalists"])
+        if base is None or one["measured"]["top1_int8"] >= least
+    ]
+    return max(kept)[1] if kept else None
+
+
+def verdict(value: dict[str, Any]) -> str:
+    """What was found, in one sentence."""
+    drop = f"{100 * value['max_accuracy_drop']:g} point(s)"
+    best = best_of(value)
+    if best is None:
+        return f"no finalist is within {drop} of the baseline's INT8 test accuracy"
+    measured = value["finalists"][best]["measured"]
+    change = 100 * (measured["top1_int8"] - value["baseline"]["top1_int8"])
+    return (
+        f"fastest within {drop} of the baseline's INT8 test accuracy: finalist {best + 1}, "
+        f"{measured['speedup']:.2f}x at {change:+.2f} points"
+    )
+
+
 def _share(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2%}"
 
@@ -76,11 +103,14 @@ def write_page(
     """report.html of a search.json value."""
     page = Page(f"Search in {value['study']}", conditions(value["machine"], value["target"]))
     finalists, base = value["finalists"], value["baseline"]
-    fastest = max(finalists, key=lambda f: f["measured"]["speedup"])
-    facts = [(f"{fastest['measured']['speedup']:.2f}x", "fastest finalist, measured")]
-    if base["top1_int8"] is not None:
-        drop = 100 * (base["top1_int8"] - fastest["measured"]["top1_int8"])
-        facts.append((f"{0 - drop:+.2f} points", "its INT8 test accuracy against the baseline's"))
+    best = best_of(value)
+    facts = []
+    if best is not None:
+        measured = finalists[best]["measured"]
+        facts.append((f"{measured['speedup']:.2f}x", f"speed-up of finalist {best + 1}, measured"))
+        if base["top1_int8"] is not None:
+            change = 100 * (measured["top1_int8"] - base["top1_int8"])
+            facts.append((f"{change:+.2f} points", "its INT8 test accuracy against the baseline's"))
     errors = [abs(prediction_error(value, f)) for f in finalists]
     facts += [
         (f"{sum(errors) / len(errors):.1%}", "mean error of predicted latency"),
@@ -88,7 +118,10 @@ def write_page(
         (f"{value['evaluations']['latency_predicted']:,}", "latencies predicted"),
     ]
     page.facts(facts)
-    if base["top1_int8"] is None:
+    if base["top1_int8"] is not None:
+        sentence = verdict(value)
+        page.text(f"{sentence[0].upper()}{sentence[1:]}.")
+    else:
         page.text(f"No data: {NOT_MEASURED}. The search maximised MACs as its declared stand-in.")
     page.heading("Finalists")
     page.text(

@@ -97,6 +97,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         "quality": quality.name,
         "predictor": arguments.predictor,
         "seed": arguments.seed,
+        "max_accuracy_drop": study.search.max_accuracy_drop / 100,
         "baseline": _baseline(networks[0], base, predictor),
         "finalists": [
             _finalist(built, one, quality) for built, one in zip(networks[1:], measured, strict=True)
@@ -218,11 +219,13 @@ def _finalist(built: Built, measured: Measured, quality: Quality) -> dict[str, A
 
 
 def _print(value: dict[str, Any], out: Console, folder: Path) -> None:
-    from search.report import COLUMNS, NOT_MEASURED, rows_of
+    from search.report import COLUMNS, NOT_MEASURED, rows_of, verdict
 
     cli.print_table(out, f"finalists of {value['study']}, measured", COLUMNS, rows_of(value))
     if value["baseline"]["top1_int8"] is None:
         out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it")
+    else:
+        out.print(verdict(value))
     out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 

@@ -5,7 +5,16 @@ import csv
 
 import pytest
 
-from search.report import COLUMNS, NOT_MEASURED, prediction_error, rows_of, write_front, write_page
+from search.report import (
+    COLUMNS,
+    NOT_MEASURED,
+    best_of,
+    prediction_error,
+    rows_of,
+    verdict,
+    write_front,
+    write_page,
+)
 
 FILES = {"ir": "a/model.xml", "onnx": "a/model.onnx", "weights": "a/weights.safetensors"}
 VALUE = {
@@ -13,6 +22,7 @@ VALUE = {
     "machine": {"cpu_model": "CPU & co", "openvino": "2026.1.0-1-abc", "logical_cpus": 8},
     "target": {"mode": "latency", "threads": 2, "streams": 1, "batch": 4},
     "machine_speed": 0.5,
+    "max_accuracy_drop": 0.02,
     "baseline": {
         "top1_fp32": 0.98765,
         "top1_int8": 0.975,
@@ -123,3 +133,28 @@ def test_page_without_accuracy_says_so(tmp_path, blind, candidates_of):
     assert NOT_MEASURED in text
     assert "stand-in" in text
     assert "points" not in text.split("<h2>")[0]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [
+        (0.0, None),
+        (0.019, None),
+        (0.02, 0),
+        (0.05, 1),
+    ],
+)
+def test_the_best_is_the_fastest_that_keeps_to_the_drop(value, allowed, expected):
+    worse = copy.deepcopy(value["finalists"][0])
+    worse["measured"] |= {"top1_int8": 0.93, "speedup": 9.0}
+    value["finalists"].append(worse)
+    value["max_accuracy_drop"] = allowed
+    assert best_of(value) == expected
+    if expected is None:
+        assert verdict(value).startswith("no finalist is within")
+    else:
+        assert f"finalist {expected + 1}, " in verdict(value)
+
+
+def test_without_accuracy_the_best_is_the_fastest(blind):
+    assert best_of(blind) == 0
