@@ -1,7 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STUDY ?= digits
 export NNCF_CI := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -23,14 +22,14 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	@echo "== 1/5 super-network: pre-train the example, make it elastic, train it (about 3 minutes, once)"
-	@$(BIN)/python -m supernet.train --study $(STUDY)
+	@$(BIN)/python -m supernet.train
 	@echo "== 2/5 profiling: measure sub-networks and their kernels on this machine (about 2 minutes, once)"
-	@$(BIN)/python -m profiling.collect --study $(STUDY)
+	@$(BIN)/python -m profiling.collect
 	@echo "== 3/5 predictor: learn latency from the measurements"
-	@$(BIN)/python -m predictor.train --study $(STUDY) --predictor xgb
-	@$(BIN)/python -m predictor.report --study $(STUDY)
+	@$(BIN)/python -m predictor.train --predictor xgb
+	@$(BIN)/python -m predictor.report
 	@echo "== 4/5 search: accuracy evaluated, latency predicted; 5/5: build and measure the finalists"
-	@$(BIN)/python -m search.run --study $(STUDY) --predictor xgb
+	@$(BIN)/python -m search.run --predictor xgb
 
 test: $(VENV)/installed
 	@echo "== all tests (some minutes; make test-fast leaves out the slow ones)"

@@ -1,6 +1,6 @@
 """The whole line in a fresh folder, each step timed: `python benchmarks/end_to_end.py --study digits`.
 
-`--steps collect,predict` leaves out what needs no data (resnet50).
+`--steps collect,predict` leaves out what needs data (resnet50).
 """
 
 from __future__ import annotations

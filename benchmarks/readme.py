@@ -75,6 +75,8 @@ def _resnet50(path: Path) -> str:
             f"{m['kendall_tau']:.3f} |"
         )
     ceiling = value["report"]["ceiling"]
+    if ceiling["mape"] is None:
+        return "\n".join(lines)
     lines.append(f"| ceiling: measured twice | {ceiling['mape']:.2%} | | | {ceiling['kendall_tau']:.3f} |")
     return "\n".join(lines)
 
@@ -106,7 +108,9 @@ def _machine(value: dict[str, Any]) -> str:
     machine = value["machine"]
     kind = "AVX512-VNNI" if "avx512_vnni" in machine["flags"] else "no VNNI"
     version = machine["openvino"].split("-")[0]
-    return f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind}), OpenVINO {version}, one thread"
+    threads = value["target"]["threads"]
+    cpu = f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind})"
+    return f"{cpu}, OpenVINO {version}, {threads} thread(s)"
 
 
 def _read(path: Path) -> dict[str, Any]:

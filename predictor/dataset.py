@@ -28,6 +28,7 @@ class Dataset:
     test: tuple[NetworkRecord, ...]
     meta: dict[str, Any]
     anchor_us: float
+    seed: int
 
     @property
     def networks(self) -> tuple[NetworkRecord, ...]:
@@ -60,4 +61,5 @@ def load_dataset(path: Path, *, seed: int = 0) -> Dataset:
         test=tuple(r for i, r in enumerate(records) if i in chosen),
         meta=meta,
         anchor_us=anchor_us,
+        seed=seed,
     )

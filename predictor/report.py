@@ -68,7 +68,9 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     table = pd.DataFrame({"architecture": names, "measured_us": evaluations[0].measured})
     for evaluation in evaluations:
         table[f"{evaluation.name}_us"] = evaluation.predicted
-    table.to_csv(folder / "report.csv", index=False)
+    partial = folder / "report.csv.partial"
+    table.to_csv(partial, index=False)
+    partial.replace(folder / "report.csv")
     _page(value, evaluations, names, saved).write(folder / "report.html")
     out = cli.console(arguments)
     title = f"{len(data.test)} unseen networks of {study.name}"
@@ -97,8 +99,9 @@ def _require_unseen(saved: SpacePredictor, data: Dataset) -> None:
 
     if saved.card["data_hash"] != data_hash(data.train):
         raise OvnasError(
-            f"predictor {saved.name!r} was trained on other measurements than are here now; train it again "
-            f"with python -m predictor.train --predictor {saved.name}"
+            f"predictor {saved.name!r} was trained on other measurements, or with another seed, than the "
+            f"first; train it again with python -m predictor.train --predictor {saved.name} --seed "
+            f"{data.seed}"
         )
 
 

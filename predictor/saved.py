@@ -119,6 +119,8 @@ def load(path: Path | str) -> SpacePredictor:
         if features != list(FEATURES):
             differing = ", ".join(sorted(set(features) ^ set(FEATURES))) or "another order"
             raise OvnasError(f"{file} was trained on other features ({differing}); train again")
+        for key in ("machine", "target", "anchor_us", "seed", "data_hash"):
+            card[key]
         for other, expected in card["files"].items():
             # Not left to XGBoost: on some damaged files it ends the process.
             if not (folder / other).is_file() or _hash(folder / other) != expected:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from supernet.errors import OvnasError
 from supernet.study import TargetSection
 
@@ -95,9 +97,11 @@ FACTS = (
     Fact("l3_cache", lambda: _cache(3), True),
     Fact("openvino", _openvino_version, True),
     Fact("logical_cpus", os.cpu_count, False),
+    Fact("physical_cpus", lambda: psutil.cpu_count(logical=False), False),
+    Fact("memory_gib", lambda: round(psutil.virtual_memory().total / 2**30, 1), False),
     Fact("cgroup_cpus", _quota, False),
     Fact("governor", lambda: _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"), False),
-    Fact("kernel", platform.release, False),
+    Fact("kernel", lambda: platform.release().split("-")[0], False),
     Fact("python", platform.python_version, False),
 )
 

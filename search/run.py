@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from predictor.saved import SpacePredictor
     from search.finalists import Built, Material, Measured
-    from search.problem import Problem
+    from search.problem import Candidate, Problem
     from search.quality import Quality
 
 # 1: first.
@@ -46,12 +46,14 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.train import predictor_folder
     from profiling.lock import measuring
     from profiling.machine import read_machine, read_target
-    from search.finalists import measure
+    from profiling.throughput import throughput_target
+    from search.finalists import build, measure
     from search.nsga2 import search_nsga2
     from search.problem import Problem
     from search.report import write_front, write_page
     from supernet.checkpoint import write_json
     from supernet.errors import OvnasError
+    from supernet.training import accuracy
 
     start = time.monotonic()
     study = Study.load(arguments.study)
@@ -59,6 +61,8 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise OvnasError(f"--{name} must be >= 1, but got {getattr(arguments, name)}")
     out = cli.console(arguments)
+    with measuring():
+        pass  # another one's measurement is noticed now, not after the search
     folder: Path = arguments.runs_dir / study.name / "search"
     predictor = load(predictor_folder(study, arguments.runs_dir, arguments.predictor))
     machine, target = read_machine(), read_target(study.target)
@@ -79,16 +83,21 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         )
         search_nsga2(problem, rng)
     front = problem.front()
-    write_front(front, quality.is_accuracy, folder / "front.csv")
-    chosen = _choose(problem, study, quality, arguments.finalists or study.search.finalists)
+    pretrained = None
+    if material.splits is not None:
+        pretrained = accuracy(material.pretrained, material.splits.validation)
+    chosen = _choose(problem, study, quality, pretrained, arguments.finalists or study.search.finalists)
     with measuring(), cli.progress(out) as bar:
         task = bar.add_task("building finalists", total=len(chosen) + 1, note="")
         networks = []
+        partial = folder / "finalists.partial"  # an earlier search's files stay until this one is done
+        shutil.rmtree(partial, ignore_errors=True)
         for i, candidate in enumerate([None, *chosen]):
-            place = folder / "finalists" / ("baseline" if candidate is None else f"{i:02d}")
-            networks.append(_build(material, candidate, place, target))
+            place = partial / ("baseline" if candidate is None else f"{i:02d}")
+            networks.append(build(material, candidate, place, target))
             bar.update(task, advance=1)
         base, measured = measure(networks[0], networks[1:], target, rng, bar)
+    home = folder / "finalists"
     value = {
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
@@ -98,9 +107,10 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         "predictor": arguments.predictor,
         "seed": arguments.seed,
         "max_accuracy_drop": study.search.max_accuracy_drop / 100,
-        "baseline": _baseline(networks[0], base, predictor),
+        "throughput_target": throughput_target(target),
+        "baseline": _baseline(networks[0], base, predictor, home),
         "finalists": [
-            _finalist(built, one, quality) for built, one in zip(networks[1:], measured, strict=True)
+            _finalist(built, one, quality, home) for built, one in zip(networks[1:], measured, strict=True)
         ],
         "machine_speed": predictor.card["anchor_us"] / base.latency_us,
         "evaluations": {
@@ -112,10 +122,10 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     for built, one in zip(networks[1:], value["finalists"], strict=True):
         conditions = {key: value[key] for key in ("study", "machine", "target", "quality", "seed")}
         write_json({**conditions, **one}, built.exported.files["ir"].with_name("card.json"))
+    shutil.rmtree(home, ignore_errors=True)
+    partial.rename(home)
+    write_front(front, quality.is_accuracy, folder / "front.csv")
     write_json(value, folder / "search.json")
-    kept = {built.exported.files["ir"].parent for built in networks}
-    for place in set((folder / "finalists").iterdir()) - kept:  # an earlier search's
-        shutil.rmtree(place)
     candidates = list(problem.candidates.values())
     write_page(value, candidates, front, chosen, quality.name, folder / "report.html")
     _print(value, out, folder)
@@ -157,34 +167,34 @@ def _material(
     return material, quality
 
 
-def _choose(problem: Problem, study: Study, quality: Quality, n: int) -> list[Any]:
-    """Finalists that keep to the study's accuracy drop on validation data."""
+def _choose(
+    problem: Problem, study: Study, quality: Quality, pretrained: float | None, n: int
+) -> list[Candidate]:
+    """Finalists that keep, on validation data, to the study's drop below the pre-trained model."""
     from search.selection import pick_finalists
     from supernet.errors import OvnasError
 
     front = problem.front()
-    if not quality.is_accuracy:
+    if pretrained is None:
         return pick_finalists(front, n, min_quality=-float("inf"))
-    largest = quality.of(problem.space.largest)
-    least = largest - study.search.max_accuracy_drop / 100
+    least = pretrained - study.search.max_accuracy_drop / 100
     chosen = pick_finalists(front, n, min_quality=least)
     if not chosen:
         best = max(front, key=lambda c: c.quality)
         raise OvnasError(
-            f"no architecture within {study.search.max_accuracy_drop:g} points of the largest's "
-            f"{largest:.2%} among {len(problem.candidates)}; the nearest has {best.quality:.2%} at "
+            f"no architecture within {study.search.max_accuracy_drop:g} points of the pre-trained model's "
+            f"{pretrained:.2%} among {len(problem.candidates)}; the nearest has {best.quality:.2%} at "
             f"{best.latency_us / 1e3:.3f} ms"
         )
     return chosen
 
 
-def _build(material: Material, candidate: Any, folder: Path, target: dict[str, Any]) -> Built:
-    from search.finalists import build
+def _files(built: Built, home: Path) -> dict[str, str]:
+    """Where the files of a network lie once they have been moved to `home`."""
+    return {kind: str(home / path.parent.name / path.name) for kind, path in built.exported.files.items()}
 
-    return build(material, candidate, folder, target)
 
-
-def _baseline(built: Built, measured: Measured, predictor: SpacePredictor) -> dict[str, Any]:
+def _baseline(built: Built, measured: Measured, predictor: SpacePredictor, home: Path) -> dict[str, Any]:
     return {
         "top1_fp32": built.top1_fp32,
         "top1_int8": built.top1_int8,
@@ -192,11 +202,11 @@ def _baseline(built: Built, measured: Measured, predictor: SpacePredictor) -> di
         "throughput_sps": measured.throughput_sps,
         "macs": predictor.plan.space.macs(built.architecture),
         "int8_layers": [built.n_int8_layers, built.n_layers],
-        "files": {kind: str(path) for kind, path in built.exported.files.items()},
+        "files": _files(built, home),
     }
 
 
-def _finalist(built: Built, measured: Measured, quality: Quality) -> dict[str, Any]:
+def _finalist(built: Built, measured: Measured, quality: Quality, home: Path) -> dict[str, Any]:
     candidate = built.candidate
     assert candidate is not None
     return {
@@ -214,7 +224,7 @@ def _finalist(built: Built, measured: Measured, quality: Quality) -> dict[str, A
             "top1_int8": built.top1_int8,
         },
         "int8_layers": [built.n_int8_layers, built.n_layers],
-        "files": {kind: str(path) for kind, path in built.exported.files.items()},
+        "files": _files(built, home),
     }
 
 
@@ -222,6 +232,10 @@ def _print(value: dict[str, Any], out: Console, folder: Path) -> None:
     from search.report import COLUMNS, NOT_MEASURED, rows_of, verdict
 
     cli.print_table(out, f"finalists of {value['study']}, measured", COLUMNS, rows_of(value))
+    out.print(
+        "errors are taken at the machine's speed when it was profiled; it now runs at "
+        f"{value['machine_speed']:.3f} of that"
+    )
     if value["baseline"]["top1_int8"] is None:
         out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it")
     else:

@@ -56,12 +56,15 @@ def make_model(study: Study) -> nn.Module:
         factory: Any = importlib.import_module(module_name)
         for part in function.split("."):
             factory = getattr(factory, part)
-    except (ImportError, AttributeError) as error:
-        raise OvnasError(f"[model] factory {study.model.factory!r} cannot be imported: {error}") from None
+    except Exception as error:
+        raise OvnasError(f"[model] factory {study.model.factory!r} cannot be imported: {error}") from error
     torch.manual_seed(0)
     if not callable(factory):
         raise OvnasError(f"[model] factory {study.model.factory!r} must be a function, but is {factory!r}")
-    model = factory()
+    try:
+        model = factory()
+    except Exception as error:
+        raise OvnasError(f"[model] factory {study.model.factory!r} failed: {error}") from error
     if not isinstance(model, nn.Module):
         raise OvnasError(f"[model] factory {study.model.factory!r} must return a torch.nn.Module")
     if study.model.weights:
@@ -89,7 +92,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise OvnasError(f"{path} cannot be read as weights: {error}") from None
     except Exception as error:
-        raise OvnasError(f"{path} holds more than tensors and is not loaded: {error}") from None
+        reason = str(error).partition("\n")[0]
+        raise OvnasError(f"{path} holds more than tensors and is not loaded: {reason}") from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
@@ -174,8 +178,9 @@ def read_card(study: Study, folder: Path) -> dict[str, Any] | None:
         return None
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        version, theirs = card["schema_version"], {**card["settings"]}
-    except (ValueError, KeyError, TypeError):
+        version, theirs = card["schema_version"], {k: {**v} for k, v in card["settings"].items()}
+        Space.from_json(card["space"])
+    except (ValueError, KeyError, TypeError, AttributeError, OvnasError):
         raise OvnasError(f"{path} is damaged; train again with --force") from None
     if version != SCHEMA_VERSION:
         raise OvnasError(f"{path} has schema {version}, but this version reads {SCHEMA_VERSION}")

@@ -51,7 +51,7 @@ def console(arguments: argparse.Namespace) -> Console:
     """Where to speak to a person: the standard output, or the standard error with --json."""
     from rich.console import Console
 
-    result = Console(stderr=arguments.json, highlight=False)
+    result = Console(stderr=arguments.json, highlight=False, markup=False, emoji=False)
     if not result.is_terminal:
         result.width = 120  # a file or a pipe has no width of its own
     return result

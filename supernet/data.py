@@ -97,6 +97,10 @@ def _folder(study: Study, shape: tuple[int, int, int]) -> Splits:
         if not (root / split).is_dir():
             raise OvnasError(f"[data] path must hold {', '.join(SPLITS)}/; there is no {root / split}")
     classes = sorted(p.name for p in (root / "train").iterdir() if p.is_dir())
+    for split in SPLITS[1:]:
+        unknown = {p.name for p in (root / split).iterdir() if p.is_dir()} - set(classes)
+        if unknown:
+            raise OvnasError(f"{root / split} has classes that train/ has not: {', '.join(sorted(unknown))}")
     if len(classes) < 2:
         raise OvnasError(f"{root / 'train'} must hold one folder a class, but has {len(classes)}")
     train, validation, test = (ImageFolder(root / split, classes, shape) for split in SPLITS)
@@ -111,7 +115,10 @@ class ImageFolder(Dataset[tuple[Tensor, Tensor]]):
         self.items: list[tuple[Path, int]] = []
         for label, name in enumerate(classes):
             folder = root / name
-            files = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
+            files = sorted(p for p in folder.glob("*") if not p.name.startswith("."))
+            foreign = [p for p in files if p.suffix.lower() not in SUFFIXES]
+            if foreign:
+                raise OvnasError(f"{foreign[0]} is none of {', '.join(sorted(SUFFIXES))}; move it away")
             if not files:
                 raise OvnasError(f"{folder} has no images of class {name!r}")
             self.items.extend((path, label) for path in files)

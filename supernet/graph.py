@@ -60,7 +60,10 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
             ) from error
         module = fx.GraphModule(model, graph)
         recorder = _ShapeRecorder(module)
-        actual = recorder.run(*inputs)
+        try:
+            actual = recorder.run(*inputs)
+        except Exception as error:
+            raise OvnasError(f"the model's traced graph does not run: {error}") from error
     if not _close(expected, actual):
         raise OvnasError("the traced graph gives another output than the model; is it random?")
     return TracedModel(module, recorder.shapes, tracer.opaque)
@@ -121,6 +124,8 @@ def _shape(value: Any) -> Any:
 
 def _close(expected: Any, actual: Any) -> bool:
     if isinstance(expected, Tensor):
+        if not isinstance(actual, Tensor) or expected.shape != actual.shape:
+            return False
         scale = max(1.0, float(expected.abs().max()) if expected.numel() else 0.0)
         return bool(torch.allclose(expected, actual, rtol=0, atol=TOLERANCE * scale))
     if isinstance(expected, dict):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["BLUE", "GREY", "INK", "ORANGE", "Page", "new_figure", "tip"]
 
 # Colours that keep apart for colour-blind readers (Okabe & Ito 2008).
-BLUE, ORANGE, GREEN, GREY, INK = "#0072b2", "#d55e00", "#009e73", "#9aa0a6", "#202124"
+BLUE, ORANGE, GREY, INK = "#0072b2", "#d55e00", "#9aa0a6", "#202124"
 
 _STYLE = """
 :root { color-scheme: light; }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from supernet.space import Space
 
 BATCHNORM_SAMPLES = 512
+_NOT_SHOWN = {"schema_version", "settings", "space"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,12 +48,16 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.force:
         card = checkpoint.read_card(study, folder)
         if card is not None:
-            out.print(f"super-network of {study.name} is trained already: {folder} (--force trains again)")
-            return {key: card[key] for key in ("study", "accuracy", "seconds", "log10_size")}
+            out.print(
+                f"super-network of {study.name} is trained already (seed {card.get('seed')}): {folder} "
+                "(--force trains again)"
+            )
+            return {key: value for key, value in card.items() if key not in _NOT_SHOWN}
     splits = load_splits(study)
     rng = np.random.default_rng(arguments.seed)
     torch.manual_seed(arguments.seed)
     start = time.monotonic()
+    _require_classifier(study, splits.n_classes)
     model = _pretrained(study, splits, folder, rng, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
     describe(network.space, out)
@@ -87,13 +92,9 @@ def _pretrained(
 ) -> nn.Module:
     """The pre-trained model: from its weights file, from an earlier start, or trained now."""
     from supernet import checkpoint
-    from supernet.errors import OvnasError
     from supernet.training import pretrain
 
     model = checkpoint.make_model(study)
-    n_outputs = model(checkpoint.example_input(study)).shape[-1]
-    if n_outputs != splits.n_classes:
-        raise OvnasError(f"the model has {n_outputs} outputs, but the data {splits.n_classes} classes")
     if not study.model.weights:
         if not arguments.force and checkpoint.load_pretrained(model, study, arguments.seed, folder):
             out.print("going on with the pre-trained model of an earlier start")
@@ -105,6 +106,22 @@ def _pretrained(
     if not (folder / "supernet.json").is_file():  # else an interrupt would leave it beside an older one
         checkpoint.save_pretrained(model, study, arguments.seed, folder)
     return model.eval()
+
+
+def _require_classifier(study: Study, n_classes: int) -> None:
+    """Refuses a model that cannot be traced, or has other outputs, before any training."""
+    from supernet import checkpoint
+    from supernet.errors import OvnasError
+    from supernet.graph import trace
+
+    traced = trace(checkpoint.make_model(study), checkpoint.example_input(study))
+    output = next(node for node in traced.module.graph.nodes if node.op == "output")
+    shape = traced.shapes[output.name]
+    if shape != (1, n_classes):
+        raise OvnasError(
+            f"the model must give logits of shape (batch, {n_classes}), one a class of its data, but an "
+            f"image gives {shape}"
+        )
 
 
 def _samples(splits: Splits) -> Tensor:
