@@ -99,8 +99,8 @@ def _require_unseen(saved: SpacePredictor, data: Dataset) -> None:
 
     if saved.card["data_hash"] != data_hash(data.train):
         raise OvnasError(
-            f"predictor {saved.name!r} was trained on other measurements, or with another seed, than the "
-            f"first; train it again with python -m predictor.train --predictor {saved.name} --seed "
+            f"predictor {saved.name!r} was trained on other measurements than are here now, or with "
+            f"another seed; train it again with python -m predictor.train --predictor {saved.name} --seed "
             f"{data.seed}"
         )
 

@@ -119,7 +119,7 @@ def load(path: Path | str) -> SpacePredictor:
         if features != list(FEATURES):
             differing = ", ".join(sorted(set(features) ^ set(FEATURES))) or "another order"
             raise OvnasError(f"{file} was trained on other features ({differing}); train again")
-        for key in ("machine", "target", "anchor_us", "seed", "data_hash"):
+        for key in ("machine", "target", "data_hash"):
             card[key]
         for other, expected in card["files"].items():
             # Not left to XGBoost: on some damaged files it ends the process.

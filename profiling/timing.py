@@ -2,8 +2,8 @@
 
 A shared machine changes its speed by several per cent within seconds, for all networks alike. So a
 network's latency is taken relative to an anchor, a fixed network measured in the same short round, and
-the median over rounds of that ratio is its estimate. Between two processes on a drifting machine this
-repeated four to five times better than a low quantile over all samples (benchmarks/repeatability.py).
+the median over rounds of that ratio is its estimate: drift cancels. benchmarks/repeatability.py holds it
+against quantiles and means over the same samples.
 """
 
 from __future__ import annotations

@@ -52,12 +52,11 @@ def export_model(
     except Exception as error:
         raise OvnasError(f"the sub-network cannot be exported to {files['onnx']}: {error}") from error
     try:
+        _check_onnx(module, example, core.read_model(files["onnx"]), core)
         ov.save_model(model, files["ir"], compress_to_fp16=False)
-        onnx, int8 = core.read_model(files["onnx"]), core.read_model(files["ir"])
-    except (OSError, RuntimeError) as error:  # a full disk shows when it is read back
+        return Exported(core.read_model(files["ir"]), files)
+    except (OSError, RuntimeError) as error:  # a full disk shows when a file is read back
         raise OvnasError(f"{folder} cannot be written; is the disk full? {error}") from error
-    _check_onnx(module, example, onnx, core)
-    return Exported(int8, files)
 
 
 def _export_onnx(module: nn.Module, example: Tensor, path: Path) -> None:

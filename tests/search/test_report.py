@@ -82,7 +82,7 @@ def test_rows(value):
 
 
 def test_rows_without_accuracy(blind):
-    assert [row[2:4] for row in rows_of(blind)] == [["not measured"] * 2] * 2
+    assert [row[2:4] for row in rows_of(blind)] == [[NOT_MEASURED] * 2] * 2
 
 
 @pytest.mark.parametrize("is_accuracy", [True, False])

@@ -291,7 +291,9 @@ def test_too_small_an_accuracy_drop_is_explained(with_data, monkeypatch):
         return []
 
     monkeypatch.setattr("search.selection.pick_finalists", nothing)
-    with pytest.raises(OvnasError, match=r"no architecture within 100 points of the largest's \d") as caught:
+    with pytest.raises(
+        OvnasError, match=r"no architecture within 100 points of the pre-trained model's \d"
+    ) as caught:
         run.search(argparse.Namespace(**arguments(with_data)))
     assert re.search(r"among 12; the nearest has [\d.]+% at [\d.]+ ms", str(caught.value))
 

@@ -108,7 +108,8 @@ def test_another_number_of_classes(capsys, tmp_path, write_study):
     file = write_study(tmp_path)
     file.write_text(file.read_text().replace("ovnas_tests_factory:make", "supernet.models.resnet:resnet18"))
     message = refused(capsys, "--study", str(file), "--runs-dir", str(tmp_path / "runs"))
-    assert "the model has 1000 outputs, but the data 10 classes" in message
+    assert "logits of shape (batch, 10)" in message
+    assert "(1, 1000)" in message
     assert not (tmp_path / "runs").exists()
 
 
