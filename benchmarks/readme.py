@@ -40,7 +40,7 @@ def _digits(path: Path) -> str:
         f"**`digits`** on {_machine(value)}, {minutes:.1f} minutes in all "
         f"([file](benchmarks/results/{path.name})):",
         "",
-        "| network | million MACs | INT8 test accuracy | latency | speed-up | predicted |",
+        "| network | million MACs | INT8 test accuracy | latency | speed-up | error of prediction |",
         "|---|---|---|---|---|---|",
         f"| INT8 baseline | {base['macs'] / 1e6:.1f} | {base['top1_int8']:.2%} | "
         f"{base['latency_us']:.0f} us | 1.00x | |",

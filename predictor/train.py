@@ -33,9 +33,14 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.registry import make_predictor
     from predictor.saved import save
     from profiling.collect import store_path
+    from profiling.machine import describe_difference, read_machine
 
     study = Study.load(arguments.study)
     data = load_dataset(store_path(study, arguments.runs_dir), seed=arguments.seed)
+    out = cli.console(arguments)
+    elsewhere = describe_difference(data.meta["machine"], read_machine())
+    if elsewhere:
+        out.print(f"warning: measured elsewhere ({elsewhere}); this predictor holds there only")
     start = time.monotonic()
     predictor = make_predictor(arguments.predictor, seed=arguments.seed).fit(data.train)
     seconds = time.monotonic() - start
@@ -44,7 +49,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     save(arguments.predictor, predictor, data.plan, data.train, facts, folder)
     predicted = predictor.predict([data.plan.of(r.architecture) for r in data.test])
     found = accuracy_of(np.array([r.latency_us for r in data.test]), predicted)
-    cli.console(arguments).print(
+    out.print(
         f"{arguments.predictor}: trained on {len(data.train)} networks in {seconds:.1f} s; on "
         f"{len(data.test)} unseen ones its mean error is {found['mape']:.2%}, Kendall tau "
         f"{found['kendall_tau']:.3f}; saved to {folder}"
