@@ -62,37 +62,46 @@ def predicted_and_measured(
     names: Sequence[str], predicted_us: Sequence[float], measured_us: Sequence[float]
 ) -> Figure:
     """Both latencies of each finalist."""
-    figure = new_figure()
-    axes = figure.subplots()
-    places = list(range(len(names)))
-    axes.barh([p - 0.2 for p in places], [v / 1e3 for v in predicted_us], 0.38, color=GREY, label="predicted")
-    bars = axes.barh(
-        [p + 0.2 for p in places], [v / 1e3 for v in measured_us], 0.38, color=BLUE, label="measured"
+    return _paired_bars(
+        names,
+        ("predicted", GREY, [v / 1e3 for v in predicted_us]),
+        ("measured", BLUE, [v / 1e3 for v in measured_us]),
+        [f"{p / m - 1:+.1%}" for p, m in zip(predicted_us, measured_us, strict=True)],
+        "latency, ms (the number is prediction against measurement)",
     )
-    labels = [f"{p / m - 1:+.1%}" for p, m in zip(predicted_us, measured_us, strict=True)]
-    axes.bar_label(bars, labels, padding=3, fontsize=8, color=INK)
-    axes.set_yticks(places, names)
-    axes.invert_yaxis()
-    axes.margins(x=0.15)
-    axes.set_xlabel("latency, ms (the number is prediction against measurement)")
-    axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper right", ncols=2)
-    return figure
 
 
 def speedup_bars(names: Sequence[str], speedup: Sequence[float], macs_ratio: Sequence[float]) -> Figure:
     """How much of the saved work became speed."""
+    figure = _paired_bars(
+        names,
+        ("fewer MACs", GREY, macs_ratio),
+        ("faster, measured", ORANGE, speedup),
+        [f"{value:.2f}x" for value in speedup],
+        "times, against the INT8 pre-trained model",
+    )
+    figure.axes[0].axvline(1, color=INK, linewidth=1)
+    return figure
+
+
+def _paired_bars(
+    names: Sequence[str],
+    upper: tuple[str, str, Sequence[float]],
+    lower: tuple[str, str, Sequence[float]],
+    labels: Sequence[str],
+    axis: str,
+) -> Figure:
+    """Two bars a name, each set given by its label, colour and values; `labels` stand at the lower ones."""
     figure = new_figure()
     axes = figure.subplots()
-    places = list(range(len(names)))
-    axes.barh([p - 0.2 for p in places], macs_ratio, 0.38, color=GREY, label="fewer MACs")
-    bars = axes.barh([p + 0.2 for p in places], speedup, 0.38, color=ORANGE, label="faster, measured")
-    axes.bar_label(bars, fmt="%.2fx", padding=3, fontsize=9)
-    axes.axvline(1, color=INK, linewidth=1)
+    places = range(len(names))
+    for shift, (label, colour, values) in ((-0.2, upper), (0.2, lower)):
+        bars = axes.barh([p + shift for p in places], values, 0.38, color=colour, label=label)
+    axes.bar_label(bars, labels, padding=3, fontsize=9)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.set_xlabel("times, against the INT8 pre-trained model")
+    axes.margins(x=0.15)
+    axes.set_xlabel(axis)
     axes.grid(axis="y", visible=False)
     figure.legend(loc="outside upper right", ncols=2)
     return figure
