@@ -34,13 +34,16 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.saved import save
     from profiling.collect import store_path
     from profiling.machine import describe_difference, read_machine
+    from supernet.errors import OvnasError
 
     study = Study.load(arguments.study)
     data = load_dataset(store_path(study, arguments.runs_dir), seed=arguments.seed)
     out = cli.console(arguments)
     elsewhere = describe_difference(data.meta["machine"], read_machine())
     if elsewhere:
-        out.print(f"warning: measured elsewhere ({elsewhere}); this predictor holds there only")
+        raise OvnasError(
+            f"these were measured elsewhere ({elsewhere}); measure here, with another --runs-dir"
+        )
     start = time.monotonic()
     predictor = make_predictor(arguments.predictor, seed=arguments.seed).fit(data.train)
     seconds = time.monotonic() - start
