@@ -90,10 +90,11 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
     path = store_path(study, arguments.runs_dir)
     rng = np.random.default_rng(arguments.seed)
     with measuring():
-        if path.exists():  # refuse it before the work, not after
+        is_new = not path.exists()
+        if not is_new:  # refuse it before the work, not after
             with Store.open(path) as store:
                 store.require(read_machine(), read_target(study.target))
-        bench, meta = _set_up(study, out)
+        bench, meta = _set_up(study, out, is_new=is_new)
         with Store.create_or_open(path, meta) as store:
             n_unplanned = _measure(bench, store, budget, start, rng, out)
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -133,7 +134,7 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng([arguments.seed, 1])
     path = store_path(study, arguments.runs_dir)
     with measuring():
-        bench, meta = _set_up(study, out)
+        bench, meta = _set_up(study, out, is_new=False)
         with Store.create_or_open(path, meta) as store, cli.progress(out) as bar:
             chosen = _to_repeat(store.records())
             anchor = bench.anchor()
@@ -147,18 +148,25 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"study": study.name, "repeated": len(chosen)}
 
 
-def _set_up(study: Study, out: Console) -> tuple[Bench, dict[str, Any]]:
-    """The bench for this machine, and what the store must agree with."""
+def _set_up(study: Study, out: Console, *, is_new: bool) -> tuple[Bench, dict[str, Any]]:
+    """The bench for this machine, and what the store must agree with; for a new store, all it begins
+    with."""
     import torch
 
     from profiling.machine import has_vnni, read_machine, read_target
+    from profiling.peak import measure_peak
     from profiling.preparation import Bench, measure_overhead_us
+    from profiling.properties import effective_properties, tiny_model
+    from profiling.target import compile_model
     from supernet.checkpoint import example_input, make_network
     from supernet.sliced import SlicedGraphs
 
     machine, target = read_machine(), read_target(study.target)
     if not has_vnni(machine):
-        out.print("warning: this CPU has no VNNI: INT8 may be no faster than FP32 here")
+        out.print(
+            "warning: this CPU has no VNNI: INT8 may be no faster than FP32 here, and its sums may saturate; "
+            "see python -m profiling.machine"
+        )
     with out.status("converting and quantising the maximal network"):
         network = make_network(study)
         example = example_input(study, batch=target["batch"])
@@ -169,10 +177,12 @@ def _set_up(study: Study, out: Console) -> tuple[Bench, dict[str, Any]]:
     meta = {
         "study": study.name,
         "machine": machine,
+        "properties": effective_properties(compile_model(tiny_model(), target)),
         "target": target,
         "plan": bench.plan.to_json(),
-        "overhead_us": measure_overhead_us(target),
     }
+    if is_new:
+        meta |= {"peak": measure_peak(target), "overhead_us": measure_overhead_us(target)}
     return bench, meta
 
 

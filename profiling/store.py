@@ -94,26 +94,32 @@ class Store:
     def create_or_open(cls, path: Path, meta: dict[str, Any]) -> Iterator[Store]:
         """As `open`, or a new file with `meta`: study, machine, properties, target, plan, peak, overhead_us.
 
-        Raises OvnasError if the file's machine, target or plan is not that of `meta`.
+        Raises OvnasError if the file's machine, properties, target or plan is not that of `meta`.
         """
         if not path.is_file():
             _create(path, meta)
         with cls.open(path) as store:
-            store.require(meta["machine"], meta["target"])
+            store.require(meta["machine"], meta["target"], meta["properties"])
             if Plan.from_json(meta["plan"]) != store.plan:
                 raise OvnasError(
                     f"{path} was measured for another model, space or kernels; take another --runs-dir"
                 )
             yield store
 
-    def require(self, machine: dict[str, Any], target: dict[str, Any] | None = None) -> None:
-        """Raises OvnasError, naming what differs, unless the rows are of this machine and target."""
-        difference = describe_difference(self.meta["machine"], machine)
-        if target is not None:
-            difference = "; ".join(
-                filter(None, [difference, _target_difference(self.meta["target"], target)])
-            )
-        if difference:
+    def require(
+        self,
+        machine: dict[str, Any],
+        target: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+    ) -> None:
+        """Raises OvnasError, naming what differs, unless the rows are of this machine, and of this target
+        and these effective properties where they are given."""
+        found = [
+            describe_difference(self.meta["machine"], machine),
+            *_differing("target", self.meta["target"], target),
+            *_differing("property", self.meta["properties"], properties),
+        ]
+        if difference := "; ".join(filter(None, found)):
             raise OvnasError(f"{self.path} was measured elsewhere ({difference}); take another --runs-dir")
 
     def architectures(self) -> list[Architecture]:
@@ -209,7 +215,7 @@ class Store:
 
         Raises OvnasError, naming what differs, unless both are of one machine, target and plan.
         """
-        other.require(self.meta["machine"], self.meta["target"])
+        other.require(self.meta["machine"], self.meta["target"], self.meta["properties"])
         if other.plan != self.plan:
             raise OvnasError(
                 f"{other.path} was measured for another model, space or kernels than {self.path}"
@@ -244,12 +250,12 @@ class Store:
         )
 
 
-def _target_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    return "; ".join(
-        f"target {key}: {theirs.get(key)!r} there, {value!r} here"
-        for key, value in ours.items()
+def _differing(what: str, theirs: dict[str, Any], ours: dict[str, Any] | None) -> list[str]:
+    return [
+        f"{what} {key}: {theirs.get(key)!r} there, {value!r} here"
+        for key, value in (ours or {}).items()
         if theirs.get(key) != value
-    )
+    ]
 
 
 def _bytes(samples: NDArray[np.float32]) -> bytes:
