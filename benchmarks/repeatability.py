@@ -1,109 +1,168 @@
-"""How well estimators of latency repeat between two processes, on the same raw samples.
+"""How well a latency repeats between two processes: `python benchmarks/repeatability.py --study resnet50`.
 
-`python benchmarks/repeatability.py --study resnet50`: 24 sub-networks in interleaved rounds, the maximal
-network in each as anchor, in two fresh processes; the mean absolute difference and Kendall's tau of
-each estimator. It is why `profiling.timing` takes the median over short rounds of the ratio to the
-anchor.
+30 sub-networks by the protocol of `profiling.timing`, the maximal network as anchor, in two fresh
+processes: mean absolute difference and Kendall's tau, for several estimators on the same raw samples.
+`--disturbed` keeps another CPU busy for a third of the time, in bursts of random length.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from results_file import write_result
 from scipy.stats import kendalltau
 
-NETWORKS, BLOCK, ROUNDS = 24, 6, 24
-QUANTILES = (0.0, 0.1, 0.25, 0.5)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NETWORKS, BLOCK = 30, 10
+BURST_S = (0.3, 3.0)
+BUSY_SHARE = 1 / 3
+OURS = "median over rounds of ratio to the anchors around it (ovnas)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="resnet50")
-    parser.add_argument("--samples", type=int, default=5, help="inferences a network and round")
+    parser.add_argument("--disturbed", action="store_true", help="with a busy process on another CPU")
     parser.add_argument("--into", help=argparse.SUPPRESS)
+    parser.add_argument("--busy", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.busy:
+        be_busy()
     if arguments.into:
-        np.save(arguments.into, measure(arguments.study, arguments.samples, arguments.seed))
+        np.savez(arguments.into, **measure(arguments.study, arguments.seed))
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        files = [Path(scratch) / f"{i}.npy" for i in range(2)]
+    with tempfile.TemporaryDirectory() as scratch, disturbance(arguments.disturbed):
+        files = [Path(scratch) / f"{i}.npz" for i in range(2)]
         for seed, file in enumerate(files):
             command = [sys.executable, __file__, "--study", arguments.study, "--into", str(file)]
-            command += ["--samples", str(arguments.samples), "--seed", str(seed)]
-            subprocess.run(command, check=True)
-        first, second = (estimates(np.load(file).astype(float)) for file in files)
+            subprocess.run([*command, "--seed", str(seed)], check=True)
+        found = [dict(np.load(file)) for file in files]
+    first, second = map(estimates, found)
     rows = {
         name: {
             "mean_absolute_difference": float(np.mean(np.abs(second[name] / first[name] - 1))),
+            "worst_difference": float(np.max(np.abs(second[name] / first[name] - 1))),
             "kendall_tau": float(kendalltau(first[name], second[name]).statistic),
         }
         for name in first
     }
     for name, row in rows.items():
-        print(f"{name:45s} {row['mean_absolute_difference']:.2%}  tau {row['kendall_tau']:.3f}")
-    conditions = {"study": arguments.study, "networks": NETWORKS, "rounds": ROUNDS}
-    value = {**conditions, "samples_a_round": arguments.samples, "estimators": rows}
-    write_result(f"repeatability-{arguments.study}", value)
+        print(f"{name:62s} {row['mean_absolute_difference']:.2%}  tau {row['kendall_tau']:.3f}")
+    value = {
+        "study": arguments.study,
+        "networks": NETWORKS,
+        "disturbed": arguments.disturbed,
+        "flagged_rounds": float(np.mean([np.nanmean(f["flagged"]) for f in found])),
+        "rounds": [int(n) for f in found for n in f["rounds"]],
+        "latency_range_us": [float(first[OURS].min()), float(first[OURS].max())],
+        "estimators": rows,
+    }
+    print({key: value[key] for key in ("flagged_rounds", "rounds")})
+    write_result(f"repeatability-{arguments.study}{'-disturbed' if arguments.disturbed else ''}", value)
 
 
-def measure(study_name: str, n_samples: int, seed: int) -> NDArray[np.float32]:
-    """Raw latencies, shape (n_blocks, ROUNDS, BLOCK + 1, n_samples); the anchor is last."""
+@contextmanager
+def disturbance(is_on: bool) -> Iterator[None]:
+    """Another CPU than the first, which a single measured thread is pinned to, busy for a third of the
+    time."""
+    if not is_on:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, __file__, "--busy"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def be_busy() -> NoReturn:
+    """Reads and writes memory beyond the caches, in bursts; never ends."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
+    rng = np.random.default_rng(0)
+    block = np.ones(2**23)
+    while True:
+        burst = rng.uniform(*BURST_S)
+        end = time.monotonic() + burst
+        while time.monotonic() < end:
+            block *= 1.0000001
+        time.sleep(burst * (1 - BUSY_SHARE) / BUSY_SHARE)
+
+
+def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
+    """Levels of every round: `own`, `before`, `after`, `place`, `flagged`, each of shape (NETWORKS,
+    n_rounds) with NaN where a block had fewer rounds; `mean` and `median` as other levels; `anchor_us`."""
     import torch
 
     from profiling.coverage import space_filling
+    from profiling.load import level_of
     from profiling.lock import measuring
     from profiling.machine import read_target
     from profiling.preparation import Bench
+    from profiling.timing import EXTRA_ROUNDS, ROUNDS, interleave
     from supernet.checkpoint import example_input, make_network
     from supernet.sliced import SlicedGraphs
     from supernet.study import Study
 
     study = Study.load(study_name)
     noise = torch.randn(4, *study.model.input_shape, generator=torch.Generator().manual_seed(0))
-    graphs = SlicedGraphs(make_network(study), example_input(study), noise)
-    bench = Bench(graphs, read_target(study.target))
-    chosen = itertools.islice(space_filling(graphs.space, np.random.default_rng(5)), 2, NETWORKS + 2)
-    architectures = list(chosen)
+    target = read_target(study.target)
+    graphs = SlicedGraphs(make_network(study), example_input(study, batch=target["batch"]), noise)
+    bench, level = Bench(graphs, target), level_of(target)
+    chosen = list(itertools.islice(space_filling(graphs.space, np.random.default_rng(5)), 2, NETWORKS + 2))
     rng = np.random.default_rng(seed)
-    result: list[Any] = []
+    shape = (NETWORKS, ROUNDS + EXTRA_ROUNDS)
+    names = ("own", "before", "after", "place", "flagged", "mean", "median")
+    found = {name: np.full(shape, np.nan) for name in names}
+    n_rounds = []
     with measuring():
         for start in range(0, NETWORKS, BLOCK):
-            timers = [bench.timer(a) for a in architectures[start : start + BLOCK]] + [bench.anchor()]
-            for timer in timers:
-                timer.run(3)
-            rounds = []
-            for _ in range(ROUNDS):
-                row: list[Any] = [None] * len(timers)
-                for i in rng.permutation(len(timers)):
-                    row[i] = timers[i].run(n_samples)
-                rounds.append(row)
-            result.append(rounds)
-    return np.array(result, dtype=np.float32)
+            timers = [bench.timer(a) for a in chosen[start : start + BLOCK]]
+            rounds = interleave(timers, bench.anchor(), rng, level=level)
+            n_rounds.append(len(rounds[0]))
+            for i, own in enumerate(rounds, start):
+                for j, r in enumerate(own):
+                    row = (level(r.samples), level(r.before), level(r.after), r.place, r.is_flagged)
+                    row += (float(r.samples.mean()), float(np.median(r.samples)))
+                    for name, value in zip(names, row, strict=True):
+                        found[name][i, j] = value
+    flagged = found["flagged"]
+    return {
+        **found,
+        "flagged": flagged[np.isfinite(flagged)],
+        "is_bad": flagged,
+        "rounds": np.array(n_rounds),
+    }
 
 
-def estimates(raw: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Each estimator's value for every network, shape (n_networks,)."""
-    blocks, rounds, members, samples = raw.shape
-    pooled = raw.transpose(0, 2, 1, 3).reshape(blocks, members, rounds * samples)
-    found = {"mean over all samples": pooled.mean(axis=2)[:, :-1].ravel()}
-    for q in QUANTILES:
-        whole = np.quantile(pooled, q, axis=2)
-        levels = np.quantile(raw, q, axis=3)
-        found[f"quantile {q:g} over all samples"] = whole[:, :-1].ravel()
-        found[f"quantile {q:g} over all samples, over the anchor's"] = (whole[:, :-1] / whole[:, -1:]).ravel()
-        ratios = levels[:, :, :-1] / levels[:, :, -1:]
-        found[f"median over rounds of ratio at quantile {q:g}"] = np.median(ratios, axis=1).ravel()
-    return found
+def estimates(raw: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    """Each estimator's value for every network, shape (NETWORKS,), in microseconds of one anchor level."""
+    usual = np.nanmedian((raw["before"] + raw["after"]) / 2)
+    around = (1 - raw["place"]) * raw["before"] + raw["place"] * raw["after"]
+    good = np.where(raw["flagged"] == 1, np.nan, raw["own"] / around)
+    enough = 2 * np.isfinite(good).sum(axis=1) >= np.isfinite(raw["own"]).sum(axis=1)
+    chosen = np.where(enough[:, None], good, raw["own"] / around)
+    return {
+        "mean over all samples": np.nanmean(raw["mean"], axis=1),
+        "median over rounds": np.nanmedian(raw["median"], axis=1),
+        "10th percentile over rounds": np.nanquantile(raw["own"], 0.1, axis=1),
+        "median over rounds of ratio to one anchor": usual * np.nanmedian(raw["own"] / raw["before"], axis=1),
+        OURS: usual * np.nanmedian(chosen, axis=1),
+    }
 
 
 if __name__ == "__main__":

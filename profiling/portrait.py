@@ -112,9 +112,8 @@ def make_portrait(
 
 def rounds_of(store: Store, architecture: Architecture) -> dict[str, list[Round]]:
     """The raw rounds of one network: "collect" and, in a second process, "repeat"."""
-    rounds = store._rounds()
-    network = sorted(rounds["collect"])[store.architectures().index(architecture)]
-    return {process: rounds[process].get(network, []) for process in ("collect", "repeat")}
+    network = next(n for n in store.networks() if n.architecture == architecture)
+    return {"collect": list(network.rounds), "repeat": list(network.repeats)}
 
 
 def family_of(kernel: Kernel) -> Family:

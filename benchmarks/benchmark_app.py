@@ -1,0 +1,118 @@
+"""The measured latency beside OpenVINO's own tool: `python benchmarks/benchmark_app.py --study resnet50`.
+
+The same IR files are timed by `profiling` and by `benchmark_app -hint none -nstreams N -nthreads N` in turn,
+several times, in latency mode with one stream and in throughput mode with two; medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from results_file import write_result
+
+SECONDS, TIMES, NETWORKS = 4, 5, 4
+
+
+def main() -> None:
+    import openvino as ov
+
+    from profiling.lock import measuring
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", default="resnet50")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    graphs = make_graphs(arguments.study)
+    rng = np.random.default_rng(arguments.seed)
+    space = graphs.space
+    architectures = [space.largest, space.smallest, *(space.sample(rng) for _ in range(NETWORKS - 2))]
+    rows = []
+    with measuring(), tempfile.TemporaryDirectory() as scratch:
+        for i, architecture in enumerate(architectures):
+            file = Path(scratch) / f"{i}.xml"
+            ov.save_model(graphs.model(architecture), file)
+            for target in TARGETS:
+                rows.append({"architecture": str(architecture), **compare(file, target)})
+                print(rows[-1], flush=True)
+    worst = {
+        mode: max(abs(r["difference"]) for r in rows if r["target"]["mode"] == mode)
+        for mode in ("latency", "throughput")
+    }
+    write_result(f"benchmark_app-{arguments.study}", {"study": arguments.study, "worst": worst, "rows": rows})
+
+
+TARGETS: tuple[dict[str, Any], ...] = (
+    {"mode": "latency", "threads": 1, "streams": 1, "batch": 1},
+    {"mode": "throughput", "threads": 2, "streams": 2, "batch": 1},
+)
+
+
+def make_graphs(study_name: str) -> Any:
+    """The INT8 graphs of a study's space."""
+    import torch
+
+    from supernet.checkpoint import example_input, make_network
+    from supernet.sliced import SlicedGraphs
+    from supernet.study import Study
+
+    study = Study.load(study_name)
+    noise = torch.randn(4, *study.model.input_shape, generator=torch.Generator().manual_seed(0))
+    return SlicedGraphs(make_network(study), example_input(study), noise)
+
+
+def compare(file: Path, target: dict[str, Any]) -> dict[str, Any]:
+    """Latency in microseconds (in throughput mode: the time that an inference holds its stream) by both."""
+    import openvino as ov
+
+    from profiling.load import level_of, make_timer
+    from profiling.target import compile_model, core
+
+    timer, level = make_timer(compile_model(core().read_model(file), target), target), level_of(target)
+    n = timer.per_round()
+    typical_us = level(timer.run(n))
+    ours, theirs = [], []
+    for _ in range(TIMES):
+        rounds = max(1, round(SECONDS * 1e6 / (n * typical_us)))
+        ours.append(float(np.median([level(timer.run(n)) for _ in range(rounds)])))
+        theirs.append(benchmark_app_us(file, target))
+    difference = float(np.median(np.array(ours) / np.array(theirs)) - 1)
+    return {"target": target, "ours_us": ours, "benchmark_app_us": theirs, "difference": difference,
+            "openvino": str(ov.get_version())}  # fmt: skip
+
+
+def benchmark_app_us(file: Path, target: dict[str, Any]) -> float:
+    """What benchmark_app says: its median latency in latency mode, else streams over its throughput."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(Path(sys.executable).parent / "benchmark_app"), "-m", str(file), "-d", "CPU"]
+        command += ["-hint", "none", "-nstreams", str(target["streams"]), "-nthreads", str(target["threads"])]
+        command += [
+            "-infer_precision",
+            "f32",
+            "-t",
+            str(SECONDS),
+            "-json_stats",
+            "-report_type",
+            "no_counters",
+        ]
+        command += ["-report_folder", folder]
+        command += ["-api", "sync"] if target["mode"] == "latency" else ["-api", "async"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+        if result.returncode != 0:
+            raise SystemExit(result.stdout[-2000:] + result.stderr[-2000:])
+        (report,) = Path(folder).glob("*.json")
+        found = json.loads(report.read_text())["execution_results"]
+    if target["mode"] == "latency":
+        return 1e3 * float(found["latency (ms)"])
+    return 1e6 * float(target["streams"]) / float(found["throughput"])
+
+
+if __name__ == "__main__":
+    main()
