@@ -97,8 +97,10 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
         bench, meta = _set_up(study, out, is_new=is_new)
         with Store.create_or_open(path, meta) as store:
             n_unplanned = _measure(bench, store, budget, start, rng, out)
+            is_complete = not _to_repeat(store.records())
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    _repeat_in_fresh_process(study, arguments, out)
+    if not is_complete:
+        _repeat_in_fresh_process(study, arguments, out)
     with Store.open(path) as store:
         summary = _summary(store.records(), study, path, n_unplanned, out)
     return {**summary, "peak_memory_gib": round(peak_gib, 2), "seconds": round(time.monotonic() - start, 1)}
@@ -111,9 +113,12 @@ def merge(arguments: argparse.Namespace) -> dict[str, Any]:
     study = Study.load(arguments.study)
     out = cli.console(arguments)
     path = store_path(study, arguments.runs_dir)
+    if arguments.merge.resolve() == path.resolve():
+        raise OvnasError(f"{path} cannot be merged with itself")
+    with Store.open(arguments.merge) as other:
+        if other.meta["study"] != study.name:
+            raise OvnasError(f"{other.path} belongs to study {other.meta['study']!r}, not to {study.name!r}")
     with Store.open(arguments.merge) as other, Store.create_or_open(path, other.meta) as store:
-        if other.path.resolve() == path.resolve():
-            raise OvnasError(f"{path} cannot be merged with itself")
         n_there = len(other.architectures())
         n_new = store.merge(other)
         n_now = len(store.architectures())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -233,3 +234,53 @@ def test_a_failed_repetition_is_said(monkeypatch):
     arguments = cli.parser("x", "").parse_args([])
     with pytest.raises(OvnasError, match="what was collected is kept"):
         collect._repeat_in_fresh_process(None, arguments, None)
+
+
+@pytest.fixture
+def merging(write_study, known, tmp_path, capsys):
+    """Runs `--merge` of a file of ten networks into the study's own of six; returns code and output."""
+    own = tmp_path / "runs" / "tiny" / "profiling" / "measurements.sqlite"
+
+    def run(other: Path, has_own: bool = True) -> tuple[int, str, Path]:
+        if has_own and not own.exists():
+            own.parent.mkdir(parents=True)
+            known.write(own, 6)
+        study = write_study(tmp_path, data="none")
+        arguments = ["--study", str(study), "--runs-dir", str(tmp_path / "runs"), "--merge", str(other)]
+        code = collect.main(arguments)
+        out, err = capsys.readouterr()
+        return code, " ".join((out + err).split()), own
+
+    return run
+
+
+def test_merge_joins_a_file_of_equal_conditions(merging, known, tmp_path):
+    other = known.write(tmp_path / "other.sqlite", 10)
+    code, text, own = merging(other)
+    assert code == 0
+    assert "4 of 10 networks joined, 6 were here already; 10 in" in text
+    with Store.open(own) as store:
+        assert len(store.records()) == 10
+
+
+def test_merge_begins_a_file_where_there_is_none(merging, known, tmp_path):
+    code, text, own = merging(known.write(tmp_path / "other.sqlite", 5), has_own=False)
+    assert code == 0
+    assert "5 of 5 networks joined" in text
+    assert own.is_file()
+
+
+def test_merge_refuses_what_it_must(merging, known, tmp_path):
+    threads = {**known.target, "threads": 3}
+    with Store.create_or_open(tmp_path / "threads.sqlite", known.meta(target=threads)):
+        pass
+    code, text, own = merging(tmp_path / "threads.sqlite")
+    assert code == 2
+    assert "target threads: 3 there, 1 here" in text
+    with Store.create_or_open(tmp_path / "study.sqlite", known.meta(study="another")):
+        pass
+    assert "belongs to study 'another', not to 'tiny'" in merging(tmp_path / "study.sqlite")[1]
+    assert "cannot be merged with itself" in merging(own)[1]
+    assert "there are no measurements at" in merging(tmp_path / "missing.sqlite")[1]
+    with Store.open(own) as store:
+        assert len(store.records()) == 6
