@@ -103,7 +103,7 @@ def make_plan(graphs: SlicedGraphs, executed: list[ExecutedKernel]) -> Plan:
         inputs = _fixed(item.in_shape) if source < 0 else dims[source]
         outputs = _output_dims(graphs, item, inputs)
         dims.append(outputs)
-        _check(item, inputs, outputs)
+        _check(graphs.space, item, inputs, outputs)
         blocks = {graphs.blocks.get(name) for name in item.originals[:1]}
         if not item.originals:  # a reorder that the plugin put in goes with what it reads
             blocks = {planned[source].block if source >= 0 else None}
@@ -138,15 +138,15 @@ def _output_dims(graphs: SlicedGraphs, item: ExecutedKernel, inputs: tuple[Dim, 
             return known
     if item.out_shape == item.in_shape:
         return inputs
-    if all(segment.group is None for dim in inputs for segment in dim):
+    if not any(graphs.space.is_free(dim) for dim in inputs):
         return _fixed(item.out_shape)
     raise OvnasError(f"the channels of the executed kernel {item.name!r} cannot be told")
 
 
-def _check(item: ExecutedKernel, inputs: tuple[Dim, ...], outputs: tuple[Dim, ...]) -> None:
+def _check(space: Space, item: ExecutedKernel, inputs: tuple[Dim, ...], outputs: tuple[Dim, ...]) -> None:
     for dims in (inputs, outputs):
         for axis, dim in enumerate(dims):
-            if axis != 1 and any(segment.group is not None for segment in dim):
+            if axis != 1 and space.is_free(dim):
                 raise OvnasError(f"{item.name!r} has elastic channels in another place than axis 1")
 
 

@@ -92,9 +92,7 @@ class SlicedGraphs:
         for slot, kept in self.space.kept(architecture).items():
             dropped = self._runs[slot][kept:]
             if dropped:  # the run's last exit is read from the first dropped block's entry
-                entry, end = nodes[dropped[0][0]], nodes[dropped[-1][1]]
-                for reader in end.output(0).get_target_inputs():
-                    reader.replace_source_output(entry.output(0))
+                _bypass(nodes[dropped[0][0]], nodes[dropped[-1][1]])
         model.validate_nodes_and_infer_types()
         return model
 
@@ -130,25 +128,27 @@ class SlicedGraphs:
     def _visit(self, node: Any, is_dynamic: list[bool]) -> None:
         name, kind = node.get_friendly_name(), node.get_type_name()
         sources = [
-            self.outputs[value.get_node().get_friendly_name()] if live else None
+            self._dims_of(value) if live else None
             for value, live in zip(node.input_values(), is_dynamic, strict=True)
         ]
         data = [dims for dims in sources if dims is not None]
         if kind == "Result":
             return
-        if any(output.get_target_inputs() for output in node.outputs()[1:]):
-            self._require_fixed(node, data)
-            return
         shape = tuple(node.output(0).shape)
         rule = _RULES.get(kind)
-        if rule is None:
+        if rule is None or any(output.get_target_inputs() for output in node.outputs()[1:]):
             self._require_fixed(node, data)
             self.outputs[name] = tuple((Segment(None, n),) for n in shape)
             return
         self.outputs[name] = rule(self, node, sources, shape)
 
+    def _dims_of(self, value: Any) -> Dims:
+        if value.get_index() > 0:  # only where `_visit` has found all channels fixed
+            return tuple((Segment(None, n),) for n in value.shape)
+        return self.outputs[value.get_node().get_friendly_name()]
+
     def _require_fixed(self, node: Any, data: list[Dims]) -> None:
-        if any(s.group is not None for dims in data for dim in dims for s in dim):
+        if any(self.space.is_free(dim) for dims in data for dim in dims):
             raise OvnasError(
                 f"the quantised graph has a {node.get_type_name()} ({node.get_friendly_name()}) whose "
                 "channels cannot be followed; fix the layers around it"
@@ -216,6 +216,38 @@ class SlicedGraphs:
         return bool(node.input_value(0).get_node().get_friendly_name() == entry)
 
 
+def _bypass(entry: Any, end: Any) -> None:
+    """What reads `end` reads `entry` from now on.
+
+    A quantiser of `end` gives way to the one that `entry` has, behind or before it: two in a row are one
+    kernel too many, and a range of another sign keeps activations alive that the right one makes needless.
+    """
+    own = [node for _, node in _readers(entry) if node.get_type_name() == "FakeQuantize"]
+    for port, node in _readers(end):
+        source = None
+        if node.get_type_name() == "FakeQuantize":
+            alike = [q for q in own if q.input_value(1).shape == node.input_value(1).shape]
+            source = alike[0].output(0) if alike else entry.output(0) if _is_quantised(entry) else None
+        if source is None:
+            node.input(port).replace_source_output(entry.output(0))
+        else:
+            for behind, reader in _readers(node):
+                reader.input(behind).replace_source_output(source)
+
+
+def _readers(node: Any) -> list[tuple[int, Any]]:
+    """The inputs that read a node's first output, as port and node, in an order of their own."""
+    found = [(value.get_index(), value.get_node()) for value in node.output(0).get_target_inputs()]
+    return sorted(found, key=lambda item: (item[1].get_friendly_name(), item[0]))
+
+
+def _is_quantised(node: Any) -> bool:
+    """Whether a node passes on the levels of a quantiser before it."""
+    while node.get_type_name() in _LEVELS_STAY:
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "FakeQuantize")
+
+
 def _shape_for(target: Any, dims: Dims, units: tuple[int, ...]) -> Any:
     """A Reshape's target with each explicit size of a shrunk dimension replaced."""
     result = np.array(target)
@@ -241,7 +273,7 @@ def _elementwise(graph: SlicedGraphs, node: Any, sources: list[Dims | None], sha
 def _convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     layer, x = graph._layer(node), sources[0]
     assert x is not None
-    _expect(node, layer.inputs, x[1])
+    _expect(graph, node, layer.inputs, x[1])
     rest = tuple((Segment(None, n),) for n in node.input_value(1).get_node().output(0).shape[2:])
     graph._assign(node, 1, (layer.outputs, layer.inputs, *rest))
     return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
@@ -250,7 +282,7 @@ def _convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None], sha
 def _group_convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     layer, x = graph._layer(node), sources[0]
     assert x is not None
-    _expect(node, layer.inputs, x[1])
+    _expect(graph, node, layer.inputs, x[1])
     weights = node.input_value(1).get_node().output(0).shape
     (segment,) = layer.outputs
     unit = (
@@ -268,7 +300,7 @@ def _matmul(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: A
         graph._require_fixed(node, [dims for dims in sources if dims is not None])
         return tuple((Segment(None, n),) for n in shape)
     layer = graph._layer(node)
-    _expect(node, layer.inputs, x[-1])
+    _expect(graph, node, layer.inputs, x[-1])
     pair = (layer.outputs, layer.inputs)
     is_transposed = bool(node.get_attributes()["transpose_b"])
     graph._assign(node, 1, pair if is_transposed else pair[::-1])
@@ -325,11 +357,24 @@ def _transpose(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape
     return tuple(x[int(axis)] for axis in node.input_value(1).get_node().data)
 
 
-def _expect(node: Any, expected: Dim, actual: Dim) -> None:
-    if expected != actual:
+def _expect(graph: SlicedGraphs, node: Any, expected: Dim, actual: Dim) -> None:
+    if _merged(graph, expected) != _merged(graph, actual):
         raise OvnasError(
             f"the quantised graph's {node.get_friendly_name()!r} reads other channels than the space says"
         )
+
+
+def _merged(graph: SlicedGraphs, dim: Dim) -> Dim:
+    """`dim` with neighbouring segments that cannot be chosen made one."""
+    result: list[Segment] = []
+    for segment in dim:
+        if not graph.space.is_free((segment,)):
+            n = segment.per_unit * graph._full(segment.group)
+            if result and result[-1].group is None:
+                n += result.pop().per_unit
+            segment = Segment(None, n)
+        result.append(segment)
+    return tuple(result)
 
 
 _ELEMENTWISE = {
@@ -337,6 +382,9 @@ _ELEMENTWISE = {
     "Relu", "PRelu", "Sigmoid", "Tanh", "Clamp", "Elu", "Gelu", "Swish", "HSwish", "HSigmoid", "Mish",
     "SoftPlus", "Abs", "Negative", "Exp", "Sqrt",
 }  # fmt: skip
+
+# Operations whose output holds only values of their first input, so that NNCF quantises before them.
+_LEVELS_STAY = {"MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}
 
 _RULES: dict[str, Callable[[SlicedGraphs, Any, list[Dims | None], Any], Dims]] = {
     **dict.fromkeys(_ELEMENTWISE, _elementwise),

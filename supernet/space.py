@@ -209,6 +209,10 @@ class Space:
                 ]
         return sizes
 
+    def is_free(self, dim: Dim) -> bool:
+        """Whether any of the channels of `dim` can be chosen."""
+        return any(s.group is not None and self.groups[s.group].slot is not None for s in dim)
+
     def units(self, architecture: Architecture) -> tuple[int, ...]:
         """Units of every group of one architecture."""
         row = self.group_sizes(np.array([self.encode(architecture)]))[0]

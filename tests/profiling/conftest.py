@@ -1,4 +1,5 @@
-"""A network with what the small residual one lacks: groups, pooling, a flattened map, biases."""
+"""Networks with what the small residual one lacks: groups, pooling, a flattened map, biases, inverted
+residuals, a run of blocks behind a max-pooling."""
 
 from __future__ import annotations
 
@@ -6,20 +7,23 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import supernet
 from supernet import ElasticNetwork, SpaceSection
+from supernet.models.mobilenet import MobileNetV2
+from supernet.models.resnet import BasicBlock, ResNet
 from supernet.sliced import SlicedGraphs
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """INT8 graphs of a super-network for images in batches of `batch`."""
+    """INT8 graphs of a super-network for images in batches of `batch`, calibrated with `images`."""
 
     network: ElasticNetwork
     graphs: SlicedGraphs
     batch: int
+    images: Tensor
 
 
 def depthwise() -> nn.Module:
@@ -32,13 +36,28 @@ def depthwise() -> nn.Module:
     )
 
 
-@pytest.fixture(scope="session", params=["tiny", "depthwise"])
+def inverted() -> nn.Module:
+    """MobileNetV2 in small; every block of its first three stages but one has a shortcut."""
+    return MobileNetV2(((1, 8, 1, 1), (6, 8, 2, 1), (6, 12, 2, 2)), stem=8, last=32, n_classes=5).eval()
+
+
+def pooled() -> nn.Module:
+    """All blocks of the first stage may go: what is left reads the max-pooling."""
+    return ResNet(BasicBlock, (1, 2), widths=(16, 24), n_classes=5)
+
+
+@pytest.fixture(scope="session", params=["tiny", "depthwise", "inverted", "pooled"])
 def specimen(request, tiny_network, tiny_graphs, tiny_images, randomise) -> Specimen:
     if request.param == "tiny":
-        return Specimen(tiny_network, tiny_graphs, 1)
+        return Specimen(tiny_network, tiny_graphs, 1, tiny_images)
     torch.manual_seed(0)
-    network = supernet.generate(randomise(depthwise()), tiny_images[:1], SpaceSection(divisor=4))
-    return Specimen(network, SlicedGraphs(network, tiny_images[:2], tiny_images), 2)
+    if request.param == "inverted":  # with its own weights, for whose ranges ReLU6 is no more than ReLU
+        model, batch = inverted(), 1
+    else:
+        model, batch = randomise({"depthwise": depthwise, "pooled": pooled}[request.param]()), 2
+    images = tiny_images if request.param == "depthwise" else torch.randn(8, 3, 32, 32)
+    network = supernet.generate(model, images[:1], SpaceSection(divisor=4))
+    return Specimen(network, SlicedGraphs(network, images[:batch], images), batch, images)
 
 
 @pytest.fixture

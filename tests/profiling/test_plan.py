@@ -9,7 +9,7 @@ import pytest
 from profiling.kernel import read_kernels
 from profiling.plan import Plan, make_plan
 from profiling.target import compile_model
-from supernet import OvnasError
+from supernet import OvnasError, quantize, to_openvino
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,17 @@ def test_planned_kernels_are_those_executed(specimen, compile_kernels, plan):
     for architecture in architectures:
         assert plan.of(architecture) == [item.kernel for item in compile_kernels(architecture)]
     assert len({len(plan.of(a)) for a in architectures}) >= (3 if specimen.network.runs else 1)
+
+
+@pytest.mark.slow
+def test_planned_kernels_are_those_of_the_slow_road(specimen, compile_kernels, plan, known):
+    """In order, with the implementations and layouts of the sliced graph."""
+    for architecture in some(plan.space, 2, seed=3)[1:]:
+        plain = to_openvino(specimen.network.extract(architecture), specimen.images[: specimen.batch])
+        slow = read_kernels(compile_model(quantize(plain, specimen.images, fast=True), known.target))
+        assert plan.of(architecture) == [item.kernel for item in slow], str(architecture)
+        fast = compile_kernels(architecture)
+        assert [(i.exec_type, i.layout) for i in fast] == [(i.exec_type, i.layout) for i in slow]
 
 
 def test_macs_of_the_plan_are_those_of_the_space(specimen, plan):

@@ -6,9 +6,12 @@ import numpy as np
 import openvino as ov
 import pytest
 import torch
+from torch import nn
 
 import supernet
 from supernet import SpaceSection, quantize, to_openvino
+from supernet.models.mobilenet import MobileNetV2
+from supernet.models.resnet import BasicBlock, ResNet
 from supernet.sliced import SlicedGraphs
 
 CONFIG = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
@@ -113,3 +116,42 @@ def test_nodes_of_a_block_are_those_that_vanish(sliced):
                 y.name for y in space.layers if y.block and y.block.slot == index and y.block.position >= kept
             }
             assert layers == {layer.name for layer in space.layers} - dead
+
+
+def test_channels_that_are_split_stay_and_those_behind_are_sliced(lambda_model, randomise, tiny_images):
+    model = lambda_model(
+        lambda self, x: self.c(torch.relu(self.b(torch.cat(self.a(x).chunk(2, 1)[::-1], 1)))),
+        **{"a": nn.Conv2d(3, 16, 3), "b": nn.Conv2d(16, 16, 3), "c": nn.Conv2d(16, 8, 1)},
+    )
+    network = supernet.generate(randomise(model), tiny_images[:1], SpaceSection(divisor=4))
+    graph = SlicedGraphs(network, tiny_images[:1], tiny_images[:4]).model(network.space.smallest)
+    shapes = {
+        n.get_friendly_name().split("/")[0]: tuple(n.output(0).shape)
+        for n in graph.get_ordered_ops()
+        if n.get_type_name() == "Convolution"
+    }
+    assert shapes == {
+        "__module.a": (1, 16, 10, 10),
+        "__module.b": (1, 4, 8, 8),
+        "__module.c": (1, 8, 8, 8),
+    }
+
+
+def test_a_dropped_run_leaves_one_quantiser_in_a_row(randomise):
+    """Behind a max-pooling, whose input is quantised already, and directly behind an activation."""
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for model in (
+        ResNet(BasicBlock, (1, 2), widths=(16, 24), n_classes=5),
+        MobileNetV2(((1, 8, 1, 1), (6, 8, 2, 1)), stem=8, last=16, n_classes=5),
+    ):
+        network = supernet.generate(randomise(model), images[:1], SpaceSection(divisor=4))
+        graphs = SlicedGraphs(network, images[:1], images)
+        for node in graphs.model(network.space.smallest).get_ordered_ops():
+            if node.get_type_name() != "FakeQuantize" or node.get_friendly_name() not in graphs.outputs:
+                continue
+            source = node.input_value(0).get_node()
+            while source.get_type_name() == "MaxPool":
+                source = source.input_value(0).get_node()
+            assert source.get_type_name() != "FakeQuantize"
+            if source.get_type_name() in ("Relu", "Clamp"):
+                assert float(node.input_value(1).get_node().data.min()) == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from supernet import Architecture, OvnasError, Space
-from supernet.space import make_divisible
+from supernet.space import Segment, make_divisible
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +167,12 @@ def test_space_without_slots(make_tiny_network):
     assert space.macs_of(space.sample_codes(3, np.random.default_rng(0))).tolist() == (
         [space.macs(Architecture())] * 3
     )
+
+
+def test_what_is_free_is_what_has_a_choice(specimen, rng):
+    space = specimen.network.space
+    sizes = space.group_sizes(space.sample_codes(300, rng))
+    for index, group in enumerate(space.groups):
+        changes = bool(len(set(sizes[:, index].tolist())) > 1)
+        assert space.is_free((Segment(None, 3), Segment(index, 2))) == changes == (group.slot is not None)
+    assert not space.is_free((Segment(None, 3),))

@@ -19,8 +19,8 @@ def test_shipped_studies_load_and_can_be_made(name):
     assert make_model(study) is not None
 
 
-def test_both_studies_are_shipped():
-    assert {"digits", "resnet50"} <= set(shipped_studies())
+def test_the_studies_are_shipped():
+    assert {"digits", "mobilenet_v2", "resnet18", "resnet50"} <= set(shipped_studies())
 
 
 def test_a_file_is_read_as_it_is_written(tmp_path):

@@ -1,0 +1,179 @@
+"""Sliced INT8 graphs against the slow road (extract, convert, quantise), their oracle.
+
+`python benchmarks/sliced_oracle.py --study resnet50`: for each architecture, whether both execute the
+same kernels, the latency of the slow road's graph over the sliced one's in the same interleaved rounds,
+and what each road takes. `--networks 2` to try it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from results_file import write_result
+from torch import Tensor
+
+from profiling.coverage import space_filling
+from profiling.kernel import read_kernels
+from profiling.lock import measuring
+from profiling.machine import read_target
+from profiling.preparation import Bench
+from profiling.target import compile_model
+from profiling.timing import Timer, interleave, ratio
+from supernet import ElasticNetwork, Study, quantize, to_openvino
+from supernet.checkpoint import example_input, make_network
+from supernet.sliced import SlicedGraphs
+
+if TYPE_CHECKING:
+    from supernet.architecture import Architecture
+
+NETWORKS, BLOCK, ROUNDS = 20, 3, 24
+CALIBRATION_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One architecture on both roads. `slow_s` is extract, convert, quantise and compile; `sliced_s`
+    slice and compile twice, as a collection does. `latency_ratio` is the slow road's latency over the
+    sliced graph's, `self_ratio` that of a second compile of the sliced graph."""
+
+    architecture: str
+    n_kernels: int
+    same_kernels: bool
+    same_order: bool
+    is_planned: bool
+    sliced_s: float
+    slow_s: float
+    latency_ratio: float = float("nan")
+    self_ratio: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Both:
+    """An architecture's timers: `again` is a second compile of the sliced graph, whose ratio to the
+    first one is what the measurement itself can tell."""
+
+    compared: Compared
+    sliced: Timer
+    again: Timer
+    slow: Timer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", default="resnet50")
+    parser.add_argument("--networks", type=int, default=NETWORKS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    study, rng = Study.load(arguments.study), np.random.default_rng(arguments.seed)
+    with measuring():
+        rows = measure(study, arguments.networks, arguments.rounds, rng)
+    value = {
+        "study": study.name,
+        "target": read_target(study.target),
+        "rounds": arguments.rounds,
+        "seed": arguments.seed,
+        **summary(rows),
+        "networks": [asdict(row) for row in rows],
+    }
+    print({key: found for key, found in value.items() if key != "networks"})
+    write_result(f"sliced_oracle-{study.name}", value)
+
+
+def measure(study: Study, n: int, rounds: int, rng: np.random.Generator) -> list[Compared]:
+    """`n` architectures of a space-filling sample, a few of them in memory at a time."""
+    target = read_target(study.target)
+    network, example = make_network(study), example_input(study, batch=target["batch"])
+    samples = torch.randn(
+        CALIBRATION_SAMPLES * target["batch"],
+        *study.model.input_shape,
+        generator=torch.Generator().manual_seed(0),
+    )
+    start = time.perf_counter()
+    bench = Bench(SlicedGraphs(network, example, samples), target)
+    print(f"maximal network converted, quantised and planned in {time.perf_counter() - start:.1f} s")
+    anchor = bench.anchor()
+    chosen = itertools.islice(space_filling(network.space, rng), n)
+    rows: list[Compared] = []
+    while block := list(itertools.islice(chosen, BLOCK)):
+        both = [prepare(a, network, bench, example, samples) for a in block]
+        timers = [timer for item in both for timer in (item.sliced, item.again, item.slow)]
+        found = [ratio(own) for own in interleave(timers, anchor, rng, rounds=rounds)]
+        for item, sliced, again, slow in zip(both, found[::3], found[1::3], found[2::3], strict=True):
+            fields = {**asdict(item.compared), "latency_ratio": slow / sliced, "self_ratio": again / sliced}
+            rows.append(Compared(**fields))
+            print(f"{len(rows)}/{n}", describe(rows[-1]), flush=True)
+    return rows
+
+
+def prepare(
+    architecture: Architecture, network: ElasticNetwork, bench: Bench, example: Tensor, samples: Tensor
+) -> Both:
+    """Both roads to one architecture, each timed."""
+    start = time.perf_counter()
+    model = bench.graphs.model(architecture)
+    counted = compile_model(model, bench.target, counters=True)
+    clean = compile_model(model, bench.target)
+    sliced_s = time.perf_counter() - start
+    start = time.perf_counter()
+    plain = to_openvino(network.extract(architecture), example)
+    slow = compile_model(quantize(plain, samples, fast=True), bench.target)
+    slow_s = time.perf_counter() - start
+    ours, theirs = ([(k.kernel, k.exec_type) for k in read_kernels(c)] for c in (counted, slow))
+    compared = Compared(
+        str(architecture),
+        len(ours),
+        same_kernels=Counter(ours) == Counter(theirs),
+        same_order=ours == theirs,
+        is_planned=bench.plan.of(architecture) == [kernel for kernel, _ in theirs],
+        sliced_s=sliced_s,
+        slow_s=slow_s,
+    )
+    again = Timer(compile_model(model, bench.target))
+    return Both(compared, Timer(clean), again, Timer(slow))
+
+
+def summary(rows: list[Compared]) -> dict[str, Any]:
+    """What the rows say together; differences are of the ratios from 1."""
+    result: dict[str, Any] = {
+        "n_networks": len(rows),
+        "same_kernels": sum(row.same_kernels for row in rows),
+        "same_kernels_in_order": sum(row.same_order for row in rows),
+        "planned_kernels_in_order": sum(row.is_planned for row in rows),
+        "slice_and_compile_twice_s": float(np.median([row.sliced_s for row in rows])),
+        "slow_road_s": float(np.median([row.slow_s for row in rows])),
+    }
+    for name, ratios in (
+        ("slow_over_sliced", [row.latency_ratio for row in rows]),
+        ("sliced_over_itself", [row.self_ratio for row in rows]),
+    ):
+        off = np.abs(np.array(ratios) - 1)
+        result[name] = {
+            "median_ratio": float(np.median(ratios)),
+            "mean_absolute_difference": float(off.mean()),
+            "median_absolute_difference": float(np.median(off)),
+            "worst": float(off.max()),
+            "within_1_percent": float((off <= 0.01).mean()),
+        }
+    return result
+
+
+def describe(row: Compared) -> str:
+    """One line of progress."""
+    kernels = "same kernels" if row.same_order else "OTHER KERNELS OR ORDER"
+    return (
+        f"{row.architecture}: {row.n_kernels} kernels, {kernels}{'' if row.is_planned else ', NOT PLANNED'}, "
+        f"slow/sliced {row.latency_ratio:.4f} (itself {row.self_ratio:.4f}), "
+        f"{row.sliced_s:.2f} s and {row.slow_s:.2f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
