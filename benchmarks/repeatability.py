@@ -26,7 +26,7 @@ from scipy.stats import kendalltau
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NETWORKS, BLOCK = 30, 10
+NETWORKS, BLOCK = 30, 8
 BURST_S = (0.3, 3.0)
 BUSY_SHARE = 1 / 3
 OURS = "median over rounds of ratio to the anchors around it (ovnas)"
@@ -112,6 +112,7 @@ def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
     from profiling.load import level_of
     from profiling.lock import measuring
     from profiling.machine import read_target
+    from profiling.memory import release_freed_memory
     from profiling.preparation import Bench
     from profiling.timing import EXTRA_ROUNDS, ROUNDS, interleave
     from supernet.checkpoint import example_input, make_network
@@ -131,8 +132,10 @@ def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
     n_rounds = []
     with measuring():
         for start in range(0, NETWORKS, BLOCK):
+            release_freed_memory()
             timers = [bench.timer(a) for a in chosen[start : start + BLOCK]]
-            rounds = interleave(timers, bench.anchor(), rng, level=level)
+            rounds = interleave(timers, bench.anchors(), rng, level=level)
+            del timers
             n_rounds.append(len(rounds[0]))
             for i, own in enumerate(rounds, start):
                 for j, r in enumerate(own):

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
 
-    from profiling.preparation import Bench
+    from profiling.preparation import Bench, Prepared
     from profiling.store import NetworkRecord, Store
+    from profiling.timing import Round
     from supernet.architecture import Architecture
 
 # Networks resident together.
@@ -118,10 +119,10 @@ def merge(arguments: argparse.Namespace) -> dict[str, Any]:
     with Store.open(arguments.merge) as other:
         if other.meta["study"] != study.name:
             raise OvnasError(f"{other.path} belongs to study {other.meta['study']!r}, not to {study.name!r}")
-    with Store.open(arguments.merge) as other, Store.create_or_open(path, other.meta) as store:
+        own = Store.open(path) if path.is_file() else Store.create_or_open(path, other.meta)
+        with own as store:
+            n_new, n_now = store.merge(other), len(store.architectures())
         n_there = len(other.architectures())
-        n_new = store.merge(other)
-        n_now = len(store.architectures())
     out.print(f"{n_new} of {n_there} networks joined, {n_there - n_new} were here already; {n_now} in {path}")
     return {"study": study.name, "file": str(path), "joined": n_new, "networks": n_now}
 
@@ -132,7 +133,6 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from profiling.lock import measuring
     from profiling.store import Store
-    from profiling.timing import interleave
 
     study = Study.load(arguments.study)
     out = cli.console(arguments)
@@ -142,13 +142,11 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
         bench, meta = _set_up(study, out, is_new=False)
         with Store.create_or_open(path, meta) as store, cli.progress(out) as bar:
             chosen = _to_repeat(store.records())
-            anchor = bench.anchor()
             task = bar.add_task("measuring again", total=len(chosen), note="")
             for start in range(0, len(chosen), BLOCK):
                 block = chosen[start : start + BLOCK]
-                rounds = interleave([bench.timer(a) for a in block], anchor, rng, level=store.level)
-                for architecture, own in zip(block, rounds, strict=True):
-                    store.add_repeat(architecture, own)
+                for architecture, rounds in zip(block, _time_block(bench, block, rng), strict=True):
+                    store.add_repeat(architecture, rounds)
                 bar.update(task, advance=len(block))
     return {"study": study.name, "repeated": len(chosen)}
 
@@ -179,7 +177,7 @@ def _set_up(study: Study, out: Console, *, is_new: bool) -> tuple[Bench, dict[st
         n = CALIBRATION_SAMPLES * target["batch"]
         samples = torch.randn(n, *study.model.input_shape, generator=generator)
         bench = Bench(SlicedGraphs(network, example, samples), target)
-    meta = {
+    meta: dict[str, Any] = {
         "study": study.name,
         "machine": machine,
         "properties": effective_properties(compile_model(tiny_model(), target)),
@@ -196,7 +194,7 @@ def _measure(
 ) -> int:
     """Block by block until the budget is used. Returns in how many networks the plan was wrong."""
     from profiling.coverage import Chooser
-    from profiling.timing import interleave, ratio
+    from profiling.timing import ratio
 
     measured = [(n.architecture, ratio(n.rounds, store.level)) for n in store.networks()]
     chooser = Chooser(bench.plan.space, rng, [architecture for architecture, _ in measured])
@@ -206,14 +204,12 @@ def _measure(
         total = budget.networks or int(budget.seconds or 0)
         done = n_before if budget.networks else int(begin - start)
         task = bar.add_task("measuring", total=total, completed=done, note="")
-        anchor = bench.anchor()
         while chosen := chooser.next(budget.next_block(len(measured)), measured):
-            prepared = [bench.prepare(architecture) for architecture, _ in chosen]
-            rounds = interleave([p.timer for p in prepared], anchor, rng, level=store.level)
-            for item, own, (architecture, reason) in zip(prepared, rounds, chosen, strict=True):
-                store.add(architecture, own, item.kernels, item.prepare_s, reason)
+            found = _measure_block(bench, [architecture for architecture, _ in chosen], rng)
+            for (item, rounds), (architecture, reason) in zip(found, chosen, strict=True):
+                store.add(architecture, rounds, item.kernels, item.prepare_s, reason)
                 n_unplanned += not item.is_planned
-                measured.append((architecture, ratio(own, store.level)))
+                measured.append((architecture, ratio(rounds, store.level)))
             now = time.monotonic()
             shown = len(measured) if budget.networks else min(total, int(now - start))
             bar.update(task, completed=shown, note=f"{len(measured)} networks")
@@ -221,6 +217,33 @@ def _measure(
             if budget.seconds is not None and _is_used_up(budget.seconds, start, begin, now, n_before, n_new):
                 break
     return n_unplanned
+
+
+def _measure_block(
+    bench: Bench, architectures: list[Architecture], rng: np.random.Generator
+) -> list[tuple[Prepared, list[Round]]]:
+    """Networks resident together, with their kernels; nothing of them stays resident."""
+    from profiling.load import level_of
+    from profiling.memory import release_freed_memory
+    from profiling.timing import interleave
+
+    release_freed_memory()
+    items, timers = zip(*(bench.prepare(architecture) for architecture in architectures), strict=True)
+    rounds = interleave(timers, bench.anchors(), rng, level=level_of(bench.target))
+    return list(zip(items, rounds, strict=True))
+
+
+def _time_block(
+    bench: Bench, architectures: list[Architecture], rng: np.random.Generator
+) -> list[list[Round]]:
+    """As `_measure_block`, without the kernels."""
+    from profiling.load import level_of
+    from profiling.memory import release_freed_memory
+    from profiling.timing import interleave
+
+    release_freed_memory()
+    timers = [bench.timer(architecture) for architecture in architectures]
+    return interleave(timers, bench.anchors(), rng, level=level_of(bench.target))
 
 
 def _is_used_up(seconds: float, start: float, begin: float, now: float, n_before: int, n_new: int) -> bool:

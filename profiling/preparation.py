@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 # A kernel without a counter of its own took less than the microsecond that counters can tell.
 NOT_COUNTED_US = 0.5
+ANCHORS = 2
 
 __all__ = ["Bench", "Prepared", "measure_overhead_us"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Prepared:
-    """One network, resident and ready to be timed."""
+    """What is known of one network before it is timed; `is_planned` if it executes the plan's kernels."""
 
     architecture: Architecture
-    timer: Timer | LoadedTimer
     kernels: list[KernelTime]
     prepare_s: float
     is_planned: bool
@@ -46,16 +46,16 @@ class Bench:
         maximal = compile_model(graphs.model(graphs.space.largest), target)
         self.plan: Plan = make_plan(graphs, read_kernels(maximal))
 
-    def anchor(self) -> Timer | LoadedTimer:
-        """The maximal network: the same as a study's INT8 baseline, so that every latency is relative
-        to what a search wants to beat."""
-        return self.timer(self.graphs.space.largest)
+    def anchors(self) -> list[Timer | LoadedTimer]:
+        """Copies of the maximal network: the same as a study's INT8 baseline, so that every latency is
+        relative to what a search wants to beat."""
+        return [self.timer(self.graphs.space.largest) for _ in range(ANCHORS)]
 
     def timer(self, architecture: Architecture) -> Timer | LoadedTimer:
         """The clean network, for end-to-end latency only."""
         return make_timer(compile_model(self.graphs.model(architecture), self.target), self.target)
 
-    def prepare(self, architecture: Architecture) -> Prepared:
+    def prepare(self, architecture: Architecture) -> tuple[Prepared, Timer | LoadedTimer]:
         """Compiles twice: with counters, which are read now, and clean, for the timer."""
         start = time.perf_counter()
         model = self.graphs.model(architecture)
@@ -65,13 +65,13 @@ class Bench:
         executed = read_kernels(counted)
         times = self._counters(model, counted)
         planned = Counter(self.plan.of(architecture))
-        return Prepared(
+        prepared = Prepared(
             architecture,
-            make_timer(clean, self.target),
             [self._kernel_time(item, times) for item in executed],
             prepare_s,
             is_planned=planned == Counter(item.kernel for item in executed),
         )
+        return prepared, make_timer(clean, self.target)
 
     def _of_one_stream(self) -> dict[str, Any]:
         """A counter belongs to a stream, so counters are read of one, with its share of the threads."""

@@ -129,7 +129,7 @@ def low(samples: Samples) -> float:
 
 def interleave(
     timers: Sequence[TimesInferences],
-    anchor: TimesInferences,
+    anchors: Sequence[TimesInferences],
     rng: np.random.Generator,
     *,
     level: Level = low,
@@ -137,18 +137,19 @@ def interleave(
     on_round: Callable[[], None] = lambda: None,
 ) -> list[list[Round]]:
     """Measures all networks in `rounds` interleaved rounds, each in random order, the anchor first and
-    last in each.
+    last in each. `anchors` are compiled copies of the one anchor, which take turns: where in memory a copy
+    lies makes up to a per cent.
 
     A network's round is flagged if the anchor moved in it, or if its mean runs away from its median;
     as many rounds as are flagged for any network are measured again, up to EXTRA_ROUNDS. Returns the
     rounds of every network.
     """
     counts = [timer.per_round() for timer in timers]
-    n_anchor = anchor.per_round()
+    n_anchor = max(anchor.per_round() for anchor in anchors)
     raw: list[_RawRound] = []
     wanted = rounds
     while len(raw) < wanted:
-        raw.append(_one_round(timers, counts, anchor, n_anchor, rng))
+        raw.append(_one_round(timers, counts, anchors[len(raw) % len(anchors)], n_anchor, rng))
         on_round()
         if len(raw) >= rounds:
             worst = int(flag_rounds(raw, level).sum(axis=0).max(initial=0))

@@ -136,7 +136,7 @@ def measure(
     def rounds_of(what: dict[str, Any], level: Level) -> tuple[float, list[float]]:
         """The baseline's latency in microseconds, and everyone's relative to it."""
         anchor, *timers = [make_timer(compile_model(model, what), what) for model in models]
-        rounds = interleave(timers, anchor, rng, level=level, on_round=lambda: bar.update(task, advance=1))
+        rounds = interleave(timers, [anchor], rng, level=level, on_round=lambda: bar.update(task, advance=1))
         return anchor_level(rounds[0], level), [1.0, *(ratio(own, level) for own in rounds)]
 
     baseline_us, ratios = rounds_of(target, level_of(target))

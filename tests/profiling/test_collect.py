@@ -85,15 +85,15 @@ def bench(known):
     """A bench whose networks need no measuring."""
 
     def prepare(architecture):
-        return SimpleNamespace(
+        item = SimpleNamespace(
             architecture=architecture,
-            timer=architecture,
             kernels=known.kernels(architecture),
             prepare_s=0.1,
             is_planned=architecture != known.plan.space.smallest,
         )
+        return item, architecture
 
-    return SimpleNamespace(plan=known.plan, prepare=prepare, anchor=lambda: None)
+    return SimpleNamespace(plan=known.plan, target=known.target, prepare=prepare, anchors=lambda: [])
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def measure(known, bench, monkeypatch, tmp_path):
     """Runs `_measure` on a store of `n_before` networks; returns it with how many it holds after."""
     monkeypatch.setattr(
         "profiling.timing.interleave",
-        lambda timers, anchor, rng, level: [known.rounds(a) for a in timers],
+        lambda timers, anchors, rng, level: [known.rounds(a) for a in timers],
     )
     clock = Clock()
     monkeypatch.setattr(collect, "time", clock)

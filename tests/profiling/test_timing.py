@@ -56,7 +56,7 @@ def play(scripts, seed=0, **options):
     log: list[str] = []
     timers = [FakeTimer(name, log, scripts.get(name, lambda n: CALM)) for name in "abc"]
     anchor = FakeTimer("anchor", log, scripts.get("anchor", lambda n: CALM))
-    return interleave(timers, anchor, np.random.default_rng(seed), **options), log
+    return interleave(timers, [anchor], np.random.default_rng(seed), **options), log
 
 
 def test_level_is_a_low_quantile_not_the_minimum():
@@ -146,6 +146,13 @@ def test_every_round_runs_everyone_once_in_changing_order_between_two_anchors():
     assert len(set(blocks)) == 6
     assert [len(own) for own in result] == [ROUNDS] * 3
     assert len(blocks) == ROUNDS
+
+
+def test_copies_of_the_anchor_take_turns():
+    log: list[str] = []
+    anchors = [FakeTimer(f"anchor{i}", log) for i in range(2)]
+    interleave([FakeTimer("a", log)], anchors, np.random.default_rng(0), rounds=4)
+    assert log == ["anchor0", "a", "anchor0", "anchor1", "a", "anchor1"] * 2
 
 
 def test_the_seed_decides_the_order():
