@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -81,12 +82,8 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise OvnasError(
-            "--export parquet needs pyarrow: pip install pyarrow, or take --export csv"
-        ) from None
+    if importlib.util.find_spec("pyarrow") is None:
+        raise OvnasError("--export parquet needs pyarrow: pip install pyarrow, or take --export csv")
     table.to_parquet(path, engine="pyarrow", index=False)
 
 
