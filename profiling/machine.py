@@ -35,6 +35,7 @@ __all__ = [
     "has_vnni",
     "read_machine",
     "read_target",
+    "throughput_target",
 ]
 
 # CPU flags that decide how INT8 runs.
@@ -101,17 +102,24 @@ def read_machine() -> dict[str, Any]:
 def read_target(section: TargetSection) -> dict[str, Any]:
     """The study's target with its defaults filled in for this machine.
 
-    Raises OvnasError if it asks for more threads than this process may use.
+    Raises OvnasError if it asks for more threads than this process may use, or more streams than threads.
     """
     allowed = allowed_threads()
     if section.threads > allowed:
         raise OvnasError(f"[target] threads is {section.threads}, but this process may use {allowed} CPU(s)")
-    return {
-        "mode": "latency",
-        "threads": section.threads or default_threads(),
-        "streams": 1,
-        "batch": section.batch,
-    }
+    threads = section.threads or default_threads()
+    streams = section.streams or (threads if section.mode == "throughput" else 1)
+    if streams > threads:
+        raise OvnasError(
+            f"[target] streams must be <= threads, but got {streams} streams and {threads} thread(s)"
+        )
+    return {"mode": section.mode, "threads": threads, "streams": streams, "batch": section.batch}
+
+
+def throughput_target(target: dict[str, Any]) -> dict[str, Any]:
+    """The target with one stream for each CPU that this process may use."""
+    n = allowed_threads()
+    return {**target, "mode": "throughput", "threads": n, "streams": n}
 
 
 def allowed_threads() -> int:
@@ -137,9 +145,10 @@ def has_vnni(machine: dict[str, Any]) -> bool:
 def conditions(machine: dict[str, Any], target: dict[str, Any]) -> str:
     """Machine and target in one line, for the head of a page."""
     version = str(machine["openvino"]).split("-")[0]
+    streams = f", {target['streams']} stream(s)" if target["mode"] == "throughput" else ""
     return (
         f"{machine['cpu_model']}, {machine['logical_cpus']} CPUs, OpenVINO {version}; INT8, "
-        f"{target['threads']} thread(s), batch {target['batch']}, {target['mode']} mode"
+        f"{target['threads']} thread(s){streams}, batch {target['batch']}, {target['mode']} mode"
     )
 
 
@@ -173,8 +182,9 @@ def show_machine(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         target = read_target(section)
     except OvnasError as error:
-        findings.append(Finding("warning", str(error), f"[target] threads = {default_threads()}"))
-        target = read_target(TargetSection(batch=section.batch, threads=0))
+        remedy = f"[target] threads <= {allowed_threads()}, streams <= threads (0: the default)"
+        findings.append(Finding("warning", str(error), remedy))
+        target = read_target(TargetSection(mode=section.mode, batch=section.batch, threads=0))
     properties = effective_properties(compile_model(tiny_model(), target))
     findings += find_unfit({**facts, **activity}, target["threads"])
     _print(cli.console(arguments), facts, activity, properties, findings)
