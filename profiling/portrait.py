@@ -133,6 +133,13 @@ def _short_kind(kernel: Kernel) -> str:
     return prefix + names.get(kernel.kind, kernel.kind.lower())
 
 
+def _shape(channels: int, height: int, width: int) -> str:
+    """Channels and map: "64x56²", or "64x56x28", or "64" where there is no map."""
+    if height == width:
+        return str(channels) if height == 1 else f"{channels}x{height}²"
+    return f"{channels}x{height}x{width}"
+
+
 def bytes_moved(kernel: Kernel) -> int:
     """Bytes of all inputs, of the weights and of the output, each touched once: the least possible."""
     size_in, size_out = _BYTES.get(kernel.in_precision, 4), _BYTES.get(kernel.out_precision, 4)
@@ -155,9 +162,11 @@ def _figures(
         family=family_of(kernel),
         kind=_short_kind(kernel),
         exec_type=item.exec_type,
-        shapes=(
-            f"{kernel.in_channels}x{kernel.in_height}x{kernel.in_width} → "
-            f"{kernel.out_channels}x{kernel.out_height}x{kernel.out_width}"
+        shapes=" → ".join(
+            (
+                _shape(kernel.in_channels, kernel.in_height, kernel.in_width),
+                _shape(kernel.out_channels, kernel.out_height, kernel.out_width),
+            )
         ),
         time_us=item.time_us,
         share=item.time_us / latency_us,

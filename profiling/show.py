@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from profiling.store import Store
     from supernet.page import Page
 
-COLUMNS = ("layer", "kind", "shapes", "us", "share", "million MACs", "GOP/s", "of peak", "executed as")
+COLUMNS = ("layer", "kind", "shapes", "us", "share", "M MACs", "GOP/s", "of peak", "executed as")
 # What a terminal has no room for.
 N_TERMINAL = 8
 EXPORTS = ("parquet", "csv")
@@ -90,17 +90,22 @@ def page_name(architecture: str) -> str:
 
 
 def _list(study: Study, records: Sequence[NetworkRecord], out: Console) -> dict[str, Any]:
-    rows, networks = [], []
+    from rich.table import Table
+
+    table = Table(title=f"{len(records)} measured networks of {study.name}", title_justify="left")
+    for column in ("N", "ms", "million MACs", "kernels", "flagged rounds", "measured again"):
+        table.add_column(column, justify="right")
+    table.add_column("architecture", overflow="fold")  # whole, for --architecture
+    networks = []
     for number, r in enumerate(records, start=1):
         name, again = str(r.architecture), r.repeat_us / r.latency_us - 1
         repeat = f"{again:+.2%}" if again == again else ""
-        rows.append(
-            [name, str(number), f"{r.latency_us / 1e3:.3f}", f"{r.macs / 1e6:.1f}", str(len(r.kernels)),
-             f"{r.n_flagged}/{r.n_rounds}", repeat]
+        table.add_row(
+            str(number), f"{r.latency_us / 1e3:.3f}", f"{r.macs / 1e6:.1f}", str(len(r.kernels)),
+            f"{r.n_flagged}/{r.n_rounds}", repeat, name,
         )  # fmt: skip
         networks.append({"number": number, "architecture": name, "latency_us": r.latency_us, "macs": r.macs})
-    columns = ("architecture", "N", "ms", "million MACs", "kernels", "flagged rounds", "measured again")
-    cli.print_table(out, f"{len(records)} measured networks of {study.name}", columns, rows)
+    out.print(table)
     return {"study": study.name, "networks": networks}
 
 
@@ -163,8 +168,7 @@ def facts_of(portrait: Portrait) -> list[tuple[str, str]]:
     ]
     if portrait.peak_share is not None:
         facts.append((f"{portrait.peak_share:.0%}", "of the INT8 peak here"))
-    lost = portrait.unexplained_us
-    facts.append((f"{lost:+.1f} us", f"({lost / portrait.latency_us:+.1%}) no counter explains"))
+    facts.append((f"{portrait.unexplained_us / portrait.latency_us:+.1%}", "of it no kernel explains"))
     facts.append((f"{portrait.n_flagged} of {portrait.n_rounds}", "rounds flagged"))
     if portrait.repeat_us is not None:
         facts.append((f"{portrait.repeat_us / portrait.latency_us - 1:+.2%}", "in a second process"))

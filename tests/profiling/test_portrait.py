@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from profiling.kernel import Kernel
-from profiling.portrait import FAMILIES, bytes_moved, family_of, make_portrait
+from profiling.portrait import FAMILIES, _shape, bytes_moved, family_of, make_portrait
 from profiling.store import Store
 from profiling.timing import Round
 
@@ -127,3 +127,10 @@ def test_a_portrait_is_json(portrait):
     value = portrait.to_json()
     assert json.loads(json.dumps(value))["kernels"][0]["layer"] == portrait.kernels[0].layer
     assert not math.isnan(value["latency_us"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"), [((64, 56, 56), "64x56²"), ((64, 56, 28), "64x56x28"), ((64, 1, 1), "64")]
+)
+def test_shapes_are_short(shape, text):
+    assert _shape(*shape) == text
