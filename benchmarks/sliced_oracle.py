@@ -23,6 +23,7 @@ from profiling.coverage import space_filling
 from profiling.kernel import read_kernels
 from profiling.lock import measuring
 from profiling.machine import read_target
+from profiling.memory import release_freed_memory
 from profiling.preparation import Bench
 from profiling.target import compile_model
 from profiling.timing import Timer, interleave, ratio
@@ -99,13 +100,13 @@ def measure(study: Study, n: int, rounds: int, rng: np.random.Generator) -> list
     start = time.perf_counter()
     bench = Bench(SlicedGraphs(network, example, samples), target)
     print(f"maximal network converted, quantised and planned in {time.perf_counter() - start:.1f} s")
-    anchor = bench.anchor()
     chosen = itertools.islice(space_filling(network.space, rng), n)
     rows: list[Compared] = []
     while block := list(itertools.islice(chosen, BLOCK)):
+        release_freed_memory()
         both = [prepare(a, network, bench, example, samples) for a in block]
         timers = [timer for item in both for timer in (item.sliced, item.again, item.slow)]
-        found = [ratio(own) for own in interleave(timers, anchor, rng, rounds=rounds)]
+        found = [ratio(own) for own in interleave(timers, bench.anchors(), rng, rounds=rounds)]
         for item, sliced, again, slow in zip(both, found[::3], found[1::3], found[2::3], strict=True):
             fields = {**asdict(item.compared), "latency_ratio": slow / sliced, "self_ratio": again / sliced}
             rows.append(Compared(**fields))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from profiling.store import NetworkRecord
+from profiling.record import NetworkRecord
 from supernet.errors import OvnasError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ __all__ = ["FORMATS", "kernel_table", "write_table"]
 def kernel_table(records: Sequence[NetworkRecord], meta: dict[str, Any]) -> pd.DataFrame:
     """A row a kernel, in the order of measurement and execution, with its network's columns repeated.
 
-    `latency_us`, `repeat_us` (empty if not repeated), `overhead_us`, `n_flagged`, `n_rounds` and
-    `network_macs` are the network's; the columns from `position` on the kernel's.
+    The columns from `architecture` on are the network's, from `position` on the kernel's; `repeat_us` is
+    empty for a network that was not repeated.
     """
     import pandas as pd
 
@@ -36,17 +37,21 @@ def kernel_table(records: Sequence[NetworkRecord], meta: dict[str, Any]) -> pd.D
             {
                 **conditions,
                 "architecture": str(record.architecture),
+                "chosen_as": record.chosen_as,
                 "network_macs": record.macs,
                 "latency_us": record.latency_us,
                 "repeat_us": record.repeat_us,
                 "overhead_us": record.overhead_us,
+                "unexplained_us": record.unexplained_us,
                 "n_flagged": record.n_flagged,
                 "n_rounds": record.n_rounds,
                 "position": position,
                 "layer": item.layer,
                 "name": item.name,
                 "exec_type": item.exec_type,
+                "in_layout": item.in_layout,
                 "layout": item.layout,
+                "originals": ",".join(item.originals),
                 "counter_us": item.counter_us,
                 "time_us": item.time_us,
                 "macs": item.kernel.macs,
@@ -81,12 +86,8 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise OvnasError(
-            "--export parquet needs pyarrow: pip install pyarrow, or take --export csv"
-        ) from None
+    if importlib.util.find_spec("pyarrow") is None:
+        raise OvnasError("--export parquet needs pyarrow: pip install pyarrow, or take --export csv")
     table.to_parquet(path, engine="pyarrow", index=False)
 
 

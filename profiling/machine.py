@@ -182,8 +182,9 @@ def show_machine(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         target = read_target(section)
     except OvnasError as error:
-        findings.append(Finding("warning", str(error), f"[target] threads = {default_threads()}"))
-        target = read_target(TargetSection(batch=section.batch, threads=0))
+        remedy = f"[target] threads <= {allowed_threads()}, streams <= threads (0: the default)"
+        findings.append(Finding("warning", str(error), remedy))
+        target = read_target(TargetSection(mode=section.mode, batch=section.batch, threads=0))
     properties = effective_properties(compile_model(tiny_model(), target))
     findings += find_unfit({**facts, **activity}, target["threads"])
     _print(cli.console(arguments), facts, activity, properties, findings)

@@ -113,8 +113,8 @@ def _process_panel(axes: Axes, title: str, rounds: Sequence[RoundFigure], centre
     axes.axhline(float(np.median(good)), color=colour, linewidth=1)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle=":")
     for i, (value, one) in enumerate(zip(values, rounds, strict=True), start=1):
-        style = {"color": INK, "marker": "x"} if one.is_flagged else {"color": colour, "marker": "o"}
-        (mark,) = axes.plot(i, value, markersize=5.5, alpha=0.85, linestyle="none", **style)
+        style, shade = ("x", INK) if one.is_flagged else ("o", colour)
+        (mark,) = axes.plot(i, value, style, color=shade, markersize=5.5, alpha=0.85)
         flag = ", flagged" if one.is_flagged else ""
         mark.set_gid(tip(f"round {i}: {one.ratio:.4f} of the anchor ({value:+.2f} %){flag}"))
     flagged = sum(r.is_flagged for r in rounds)

@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from profiling.kernel import Kernel
-from profiling.store import KernelTime, NetworkRecord, Store
-from profiling.timing import Round, level, ratio
-from supernet.architecture import Architecture
+from profiling.record import KernelTime, NetworkRecord, RawNetwork
+from profiling.timing import Level, Round, low, ratio
 
-__all__ = ["FAMILIES", "KernelFigures", "Portrait", "RoundFigure", "family_of", "make_portrait", "rounds_of"]
+__all__ = ["FAMILIES", "KernelFigures", "Portrait", "RoundFigure", "family_of", "make_portrait"]
 
 Family = Literal["1x1 convolution", "larger convolution", "grouped convolution", "linear", "pooling", "other"]
 FAMILIES: tuple[Family, ...] = (
@@ -57,7 +56,8 @@ class RoundFigure:
 @dataclass(frozen=True)
 class Portrait:
     """A network's figures. `collected` and `repeated` are the rounds of the two processes; `peak` is
-    `peak.measure_peak`'s value or None."""
+    `peak.measure_peak`'s value or None; `gops` is that of all busy streams. Kernels and `overhead_us`, the
+    fixed cost of a call, sum to `latency_us`; `unexplained_us` was left before the kernels were scaled."""
 
     architecture: str
     latency_us: float
@@ -66,6 +66,7 @@ class Portrait:
     macs: int
     gops: float
     peak_share: float | None
+    overhead_us: float
     unexplained_us: float
     counters_difference: float
     n_flagged: int
@@ -82,38 +83,35 @@ class Portrait:
 
 def make_portrait(
     record: NetworkRecord,
-    collected: Sequence[Round],
-    repeated: Sequence[Round],
+    raw: RawNetwork,
     peak: dict[str, float] | None,
+    *,
+    level: Level = low,
+    busy_streams: int = 1,
 ) -> Portrait:
-    """The figures of one record; its MACs and GOP/s are those of the executed kernels, of the whole batch."""
-    kernels = tuple(_figures(k, record.latency_us, peak) for k in record.kernels)
+    """The figures of one record and its raw rounds, judged by the store's `level`; MACs and GOP/s are those
+    of the executed kernels, of the whole batch on all `busy_streams`."""
+    kernels = tuple(_figures(k, record.latency_us, peak, busy_streams) for k in record.kernels)
     macs = sum(k.macs for k in kernels)
-    gops = _gops(macs, record.latency_us)
-    explained_us = record.latency_us - record.overhead_us
+    gops = _gops(macs, record.latency_us, busy_streams)
     return Portrait(
         architecture=str(record.architecture),
         latency_us=record.latency_us,
         repeat_us=None if math.isnan(record.repeat_us) else record.repeat_us,
-        anchor_ratio=ratio(collected),
+        anchor_ratio=ratio(raw.rounds, level),
         macs=macs,
         gops=gops,
         peak_share=_share(gops, peak, "int8_gops"),
-        unexplained_us=record.overhead_us,
-        counters_difference=record.counters_us / explained_us - 1,
+        overhead_us=record.overhead_us,
+        unexplained_us=record.unexplained_us,
+        counters_difference=record.counters_us / (record.latency_us - record.overhead_us) - 1,
         n_flagged=record.n_flagged,
         n_rounds=record.n_rounds,
         peak=peak,
         kernels=kernels,
-        collected=_rounds(collected),
-        repeated=_rounds(repeated),
+        collected=_rounds(raw.rounds, level),
+        repeated=_rounds(raw.repeats, level),
     )
-
-
-def rounds_of(store: Store, architecture: Architecture) -> dict[str, list[Round]]:
-    """The raw rounds of one network: "collect" and, in a second process, "repeat"."""
-    network = next(n for n in store.networks() if n.architecture == architecture)
-    return {"collect": list(network.rounds), "repeat": list(network.repeats)}
 
 
 def family_of(kernel: Kernel) -> Family:
@@ -135,6 +133,13 @@ def _short_kind(kernel: Kernel) -> str:
     return prefix + names.get(kernel.kind, kernel.kind.lower())
 
 
+def _shape(channels: int, height: int, width: int) -> str:
+    """Channels and map: "64x56²", or "64x56x28", or "64" where there is no map."""
+    if height == width:
+        return str(channels) if height == 1 else f"{channels}x{height}²"
+    return f"{channels}x{height}x{width}"
+
+
 def bytes_moved(kernel: Kernel) -> int:
     """Bytes of all inputs, of the weights and of the output, each touched once: the least possible."""
     size_in, size_out = _BYTES.get(kernel.in_precision, 4), _BYTES.get(kernel.out_precision, 4)
@@ -146,18 +151,22 @@ def bytes_moved(kernel: Kernel) -> int:
     return size_in * (values_in + weights) + size_out * (values_out + values_others)
 
 
-def _figures(item: KernelTime, latency_us: float, peak: dict[str, float] | None) -> KernelFigures:
+def _figures(
+    item: KernelTime, latency_us: float, peak: dict[str, float] | None, busy_streams: int
+) -> KernelFigures:
     kernel = item.kernel
-    gops, moved = _gops(kernel.macs, item.time_us), bytes_moved(kernel)
+    gops, moved = _gops(kernel.macs, item.time_us, busy_streams), bytes_moved(kernel)
     roof = "int8_gops" if item.exec_type.endswith("I8") else "f32_gops"
     return KernelFigures(
         layer=item.layer,
         family=family_of(kernel),
         kind=_short_kind(kernel),
         exec_type=item.exec_type,
-        shapes=(
-            f"{kernel.in_channels}x{kernel.in_height}x{kernel.in_width} → "
-            f"{kernel.out_channels}x{kernel.out_height}x{kernel.out_width}"
+        shapes=" → ".join(
+            (
+                _shape(kernel.in_channels, kernel.in_height, kernel.in_width),
+                _shape(kernel.out_channels, kernel.out_height, kernel.out_width),
+            )
         ),
         time_us=item.time_us,
         share=item.time_us / latency_us,
@@ -169,9 +178,9 @@ def _figures(item: KernelTime, latency_us: float, peak: dict[str, float] | None)
     )
 
 
-def _gops(macs: int, us: float) -> float:
+def _gops(macs: int, us: float, busy_streams: int) -> float:
     """10^9 operations a second, two a multiply-accumulate."""
-    return 2e-3 * macs / us
+    return 2e-3 * macs / us * busy_streams
 
 
 def _share(gops: float, peak: dict[str, float] | None, roof: str) -> float | None:
@@ -179,5 +188,5 @@ def _share(gops: float, peak: dict[str, float] | None, roof: str) -> float | Non
     return gops / most if most else None
 
 
-def _rounds(rounds: Sequence[Round]) -> tuple[RoundFigure, ...]:
-    return tuple(RoundFigure(level(r.samples) / level(r.anchor), r.is_flagged) for r in rounds)
+def _rounds(rounds: Sequence[Round], level: Level) -> tuple[RoundFigure, ...]:
+    return tuple(RoundFigure(r.ratio(level), r.is_flagged) for r in rounds)

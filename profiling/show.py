@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from profiling.portrait import Portrait
-    from profiling.store import NetworkRecord, Store
+    from profiling.record import NetworkRecord
+    from profiling.store import Store
     from supernet.page import Page
 
-COLUMNS = ("layer", "kind", "shapes", "us", "share", "million MACs", "GOP/s", "of peak", "executed as")
+COLUMNS = ("layer", "kind", "shapes", "us", "share", "M MACs", "GOP/s", "of peak", "executed as")
 # What a terminal has no room for.
 N_TERMINAL = 8
 EXPORTS = ("parquet", "csv")
@@ -89,17 +90,22 @@ def page_name(architecture: str) -> str:
 
 
 def _list(study: Study, records: Sequence[NetworkRecord], out: Console) -> dict[str, Any]:
-    rows, networks = [], []
+    from rich.table import Table
+
+    table = Table(title=f"{len(records)} measured networks of {study.name}", title_justify="left")
+    for column in ("N", "ms", "million MACs", "kernels", "flagged rounds", "measured again"):
+        table.add_column(column, justify="right")
+    table.add_column("architecture", overflow="fold")  # whole, for --architecture
+    networks = []
     for number, r in enumerate(records, start=1):
         name, again = str(r.architecture), r.repeat_us / r.latency_us - 1
         repeat = f"{again:+.2%}" if again == again else ""
-        rows.append(
-            [name, str(number), f"{r.latency_us / 1e3:.3f}", f"{r.macs / 1e6:.1f}", str(len(r.kernels)),
-             f"{r.n_flagged}/{r.n_rounds}", repeat]
+        table.add_row(
+            str(number), f"{r.latency_us / 1e3:.3f}", f"{r.macs / 1e6:.1f}", str(len(r.kernels)),
+            f"{r.n_flagged}/{r.n_rounds}", repeat, name,
         )  # fmt: skip
         networks.append({"number": number, "architecture": name, "latency_us": r.latency_us, "macs": r.macs})
-    columns = ("architecture", "N", "ms", "million MACs", "kernels", "flagged rounds", "measured again")
-    cli.print_table(out, f"{len(records)} measured networks of {study.name}", columns, rows)
+    out.print(table)
     return {"study": study.name, "networks": networks}
 
 
@@ -117,13 +123,15 @@ def _export(
 
 def _show(study: Study, store: Store, record: NetworkRecord, folder: Path, out: Console) -> dict[str, Any]:
     from profiling.machine import conditions
-    from profiling.portrait import make_portrait, rounds_of
+    from profiling.portrait import make_portrait
 
     peak, said = _peak(store, out)
-    rounds = rounds_of(store, record.architecture)
-    portrait = make_portrait(record, rounds["collect"], rounds["repeat"], peak)
+    target = store.meta["target"]
+    raw = next(n for n in store.networks() if n.architecture == record.architecture)
+    streams = target["streams"] if target["mode"] == "throughput" else 1
+    portrait = make_portrait(record, raw, peak, level=store.level, busy_streams=streams)
     path = folder / page_name(portrait.architecture)
-    where = conditions(store.meta["machine"], store.meta["target"])
+    where = conditions(store.meta["machine"], target)
     make_page(portrait, study.name, where, said).write(path)
     rows = [row[:N_TERMINAL] for row in rows_of(portrait)]
     cli.print_table(out, f"{portrait.architecture} of {study.name}", COLUMNS[:N_TERMINAL], rows)
@@ -160,8 +168,7 @@ def facts_of(portrait: Portrait) -> list[tuple[str, str]]:
     ]
     if portrait.peak_share is not None:
         facts.append((f"{portrait.peak_share:.0%}", "of the INT8 peak here"))
-    lost = portrait.unexplained_us
-    facts.append((f"{lost:.1f} us", f"({lost / portrait.latency_us:.1%}) no kernel explains"))
+    facts.append((f"{portrait.unexplained_us / portrait.latency_us:+.1%}", "of it no kernel explains"))
     facts.append((f"{portrait.n_flagged} of {portrait.n_rounds}", "rounds flagged"))
     if portrait.repeat_us is not None:
         facts.append((f"{portrait.repeat_us / portrait.latency_us - 1:+.2%}", "in a second process"))
@@ -169,15 +176,16 @@ def facts_of(portrait: Portrait) -> list[tuple[str, str]]:
 
 
 def rows_of(portrait: Portrait) -> list[list[str]]:
-    """The table of kernels in execution order, ending in what no kernel explains and the whole."""
+    """The table of kernels in execution order, ending in the fixed cost of a call and the whole."""
     rows = [
         [k.layer, k.kind, k.shapes, f"{k.time_us:.1f}", f"{k.share:.1%}",
          f"{k.macs / 1e6:.2f}" if k.macs else "", f"{k.gops:.1f}" if k.macs else "", _share(k.peak_share),
          k.exec_type]
         for k in portrait.kernels
     ]  # fmt: skip
-    lost = portrait.unexplained_us
-    rows.append(["(no kernel)", "", "", f"{lost:.1f}", f"{lost / portrait.latency_us:.1%}", "", "", "", ""])
+    fixed = portrait.overhead_us
+    share = f"{fixed / portrait.latency_us:.1%}"
+    rows.append(["(cost of a call)", "", "", f"{fixed:.1f}", share, "", "", "", ""])
     rows.append(
         ["network", "", "", f"{portrait.latency_us:.1f}", "100.0%", f"{portrait.macs / 1e6:.2f}",
          f"{portrait.gops:.1f}", _share(portrait.peak_share), ""]
@@ -200,8 +208,9 @@ def make_page(portrait: Portrait, study: str, conditions: str, said: str) -> Pag
     page.heading("Layers")
     page.text(
         "Every kernel that OpenVINO executes, from the input downwards, by the author's name of its layer. "
-        "Times are the kernels' counters, scaled so that with the time that no kernel explains they sum to "
-        f"the latency measured without counters (unscaled: {portrait.counters_difference:+.1%})."
+        "Times are the kernels' counters, scaled so that with the fixed cost of a call they sum to the "
+        f"latency measured without counters. As read, they differ by {portrait.counters_difference:+.1%}; "
+        f"{portrait.unexplained_us:+.1f} us of the latency had no counter to explain them before scaling."
     )
     page.figures((pictures.layer_bars(portrait), "Hover over a bar for its shapes and how it is executed."))
     page.heading("Against this machine's roof")

@@ -142,4 +142,4 @@ def test_a_target_that_this_machine_cannot_give_is_a_finding(capsys, write_targe
     first = json.loads(capsys.readouterr().out)["findings"][0]
     assert first["severity"] == "warning"
     assert first["what"].startswith(f"[target] threads is {n}")
-    assert first["remedy"] == f"[target] threads = {default_threads()}"
+    assert first["remedy"].startswith(f"[target] threads <= {n - 1}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from profiling.kernel import Kernel
-from profiling.portrait import FAMILIES, bytes_moved, family_of, make_portrait, rounds_of
+from profiling.portrait import FAMILIES, _shape, bytes_moved, family_of, make_portrait
 from profiling.store import Store
 from profiling.timing import Round
 
@@ -25,17 +25,15 @@ def store(known, tmp_path_factory):
 
 @pytest.fixture
 def portrait(store):
-    record = store.records()[0]
-    rounds = rounds_of(store, record.architecture)
-    return make_portrait(record, rounds["collect"], rounds["repeat"], PEAK)
+    return make_portrait(store.records()[0], store.networks()[0], PEAK)
 
 
 def test_times_and_shares_sum_to_the_network(portrait):
-    assert sum(k.time_us for k in portrait.kernels) + portrait.unexplained_us == pytest.approx(
+    assert sum(k.time_us for k in portrait.kernels) + portrait.overhead_us == pytest.approx(
         portrait.latency_us
     )
     assert sum(k.share for k in portrait.kernels) == pytest.approx(
-        1 - portrait.unexplained_us / portrait.latency_us
+        1 - portrait.overhead_us / portrait.latency_us
     )
 
 
@@ -54,47 +52,49 @@ def test_kernels_are_held_against_the_law_of_the_machine(known, store, portrait)
     assert portrait.gops == pytest.approx(2e-3 * portrait.macs / known.latency_us(record.architecture))
     assert portrait.peak_share == pytest.approx(portrait.gops / PEAK["int8_gops"])
     assert portrait.counters_difference == pytest.approx(0.3, rel=1e-4)
+    assert portrait.unexplained_us == record.unexplained_us
 
 
 def test_int8_kernels_are_held_against_the_int8_peak(store):
-    record = store.records()[0]
+    record, raw = store.records()[0], store.networks()[0]
     as_int8 = tuple(dataclasses.replace(k, exec_type="brgconv_avx512_I8") for k in record.kernels)
-    rounds = rounds_of(store, record.architecture)["collect"]
-    found = make_portrait(dataclasses.replace(record, kernels=as_int8), rounds, [], PEAK)
+    found = make_portrait(dataclasses.replace(record, kernels=as_int8), raw, PEAK)
     shares = [k.peak_share for k in found.kernels if k.macs]
     assert shares == pytest.approx([20.0 / PEAK["int8_gops"]] * len(shares), rel=1e-4)
 
 
 @pytest.mark.parametrize("peak", [None, {"int8_gops": 0.0, "f32_gops": 0.0, "bandwidth_gbs": 1.0}])
 def test_an_unknown_peak_is_none(store, peak):
-    record = store.records()[3]
-    rounds = rounds_of(store, record.architecture)
-    found = make_portrait(record, rounds["collect"], rounds["repeat"], peak)
+    found = make_portrait(store.records()[3], store.networks()[3], peak)
     assert found.peak_share is None
     assert all(k.peak_share is None for k in found.kernels)
     assert found.repeat_us is None  # only two networks were repeated
     assert json.loads(json.dumps(found.to_json()))["repeat_us"] is None
 
 
-def test_rounds_are_those_of_the_network_and_process(known, store, portrait):
-    for i, architecture in enumerate(known.architectures(4)):
-        rounds = rounds_of(store, architecture)
-        expected = known.rounds(architecture, i)
-        assert len(rounds["collect"]) == len(expected)
-        for found, wanted in zip(rounds["collect"], expected, strict=True):
-            np.testing.assert_array_equal(found.samples, wanted.samples)
-        assert len(rounds["repeat"]) == (5 if i < 2 else 0)
+def test_rounds_are_those_of_both_processes(portrait):
     ratios = [r.ratio for r in portrait.collected]
     assert ratios == pytest.approx([portrait.anchor_ratio] * 5, rel=1e-5)
     assert [r.ratio for r in portrait.repeated] == pytest.approx([1.01 * r for r in ratios], rel=1e-5)
 
 
 def test_flags_are_kept(store):
-    record = store.records()[0]
-    samples = np.full(3, 2.0, np.float32)
-    rounds = [Round(samples, samples / 2, flag) for flag in (False, True, False)]
-    found = make_portrait(record, rounds, [], None)
+    samples = np.array([2.0, 2.0, 5.0], np.float32)
+    one = np.ones(3, np.float32)
+    rounds = tuple(Round(samples, one, one, 0.5, flag) for flag in (False, True, False))
+    raw = dataclasses.replace(store.networks()[0], rounds=rounds, repeats=())
+    found = make_portrait(store.records()[0], raw, None)
     assert [(r.ratio, r.is_flagged) for r in found.collected] == [(2.0, False), (2.0, True), (2.0, False)]
+    found = make_portrait(store.records()[0], raw, None, level=lambda s: float(np.mean(s)))
+    assert [r.ratio for r in found.collected] == [3.0] * 3
+
+
+def test_busy_streams_count_together(store, portrait):
+    """In throughput mode a latency is the time that an inference holds one of the streams."""
+    both = make_portrait(store.records()[0], store.networks()[0], PEAK, busy_streams=2)
+    assert both.gops == pytest.approx(2 * portrait.gops)
+    assert both.latency_us == portrait.latency_us
+    assert [k.gops for k in both.kernels] == pytest.approx([2 * k.gops for k in portrait.kernels])
 
 
 @pytest.mark.parametrize(
@@ -127,3 +127,10 @@ def test_a_portrait_is_json(portrait):
     value = portrait.to_json()
     assert json.loads(json.dumps(value))["kernels"][0]["layer"] == portrait.kernels[0].layer
     assert not math.isnan(value["latency_us"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"), [((64, 56, 56), "64x56²"), ((64, 56, 28), "64x56x28"), ((64, 1, 1), "64")]
+)
+def test_shapes_are_short(shape, text):
+    assert _shape(*shape) == text

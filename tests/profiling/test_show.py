@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 
 from profiling import pictures, show
 from profiling.lock import measuring
-from profiling.portrait import RoundFigure, make_portrait, rounds_of
+from profiling.portrait import RoundFigure, make_portrait
 from profiling.show import COLUMNS, choose, facts_of, main, page_name, rows_of
 from profiling.store import Store
 from supernet import OvnasError
@@ -36,15 +35,24 @@ def records(runs):
 @pytest.fixture(scope="module")
 def portrait(runs, records):
     with Store.open(runs / "digits" / "profiling" / "measurements.sqlite") as store:
-        rounds = rounds_of(store, records[0].architecture)
-    return make_portrait(records[0], rounds["collect"], rounds["repeat"], PEAK)
+        return make_portrait(records[0], store.networks()[0], PEAK)
 
 
 @pytest.fixture
-def no_measuring(monkeypatch):
-    """The peak is a given one, and nothing is measured."""
-    monkeypatch.setattr("profiling.peak.measure_peak", lambda target: PEAK)
-    monkeypatch.setattr("profiling.lock.measuring", lambda: contextlib.nullcontext())
+def write_without_peak(known, tmp_path):
+    """A collection from before peaks were stored with it."""
+
+    def write(**machine: str) -> Path:
+        path = tmp_path / "digits" / "profiling" / "measurements.sqlite"
+        facts = {**known.meta()["machine"], **machine}
+        with Store.create_or_open(path, known.meta(peak=None)) as store:
+            architecture = known.plan.space.largest
+            store.add(architecture, known.rounds(architecture), known.kernels(architecture), 0.1)
+            with store._db as db:
+                db.execute("UPDATE meta SET value = ? WHERE key = 'machine'", (json.dumps(facts),))
+        return tmp_path
+
+    return write
 
 
 def test_a_network_is_chosen(records):
@@ -78,7 +86,7 @@ def test_the_table_is_the_networks(portrait, records):
     rows = rows_of(portrait)
     assert all(len(row) == len(COLUMNS) for row in rows)
     assert [row[0] for row in rows] == [
-        *(k.layer for k in records[0].kernels), "(no kernel)", "network",
+        *(k.layer for k in records[0].kernels), "(cost of a call)", "network",
     ]  # fmt: skip
     times = [float(row[3]) for row in rows]
     assert sum(times[:-1]) == pytest.approx(times[-1], abs=0.05 * len(times))
@@ -134,12 +142,12 @@ def test_flagged_rounds_are_marked(portrait):
     assert len(pictures.stability(dataclasses.replace(portrait, repeated=())).axes) == 1
 
 
-def test_the_page_and_the_table_are_written(runs, records, no_measuring, capsys):
+def test_the_page_and_the_table_are_written(known, runs, records, capsys):
     assert main(["--runs-dir", str(runs), "--network", "2", "--json"]) == 0
     captured = capsys.readouterr()
     value = json.loads(captured.out)
     assert value["architecture"] == str(records[1].architecture)
-    assert value["peak"] == PEAK
+    assert value["peak"] == known.meta()["peak"]
     page = Path(value["page"])
     assert page == runs / "digits" / "profiling" / page_name(value["architecture"])
     text = page.read_text(encoding="utf-8")
@@ -149,38 +157,36 @@ def test_the_page_and_the_table_are_written(runs, records, no_measuring, capsys)
         assert f"<td>{kernel['layer']}</td>" in text
         assert f"<title>{kernel['layer']}" in text
         assert kernel["layer"] in captured.err
-    assert "The peak was measured now" in text
+    assert "The peak is of the collection" in text
 
 
-def test_the_stored_peak_is_taken(known, tmp_path, capsys, monkeypatch):
-    path = tmp_path / "digits" / "profiling" / "measurements.sqlite"
-    with Store.create_or_open(path, known.meta(peak=PEAK)) as store:
-        architecture = known.plan.space.largest
-        store.add(architecture, known.rounds(architecture), known.kernels(architecture), 0.1)
-    monkeypatch.delattr("profiling.peak.measure_peak")
-    monkeypatch.setattr("profiling.peak.measure_peak", None, raising=False)
-    assert main(["--runs-dir", str(tmp_path), "--json"]) == 0
+def test_a_peak_that_was_not_stored_is_measured_under_the_lock(
+    write_without_peak, own_lock, capsys, monkeypatch
+):
+    def measure_peak(target: dict[str, object]) -> dict[str, float]:
+        with pytest.raises(OvnasError, match="another process is measuring"), measuring():
+            pass
+        assert target["threads"] == 1
+        return PEAK
+
+    monkeypatch.setattr("profiling.peak.measure_peak", measure_peak)
+    assert main(["--runs-dir", str(write_without_peak()), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["peak"] == PEAK
-    assert "The peak is of the collection" in captured.err
+    assert "The peak was measured now" in captured.err
 
 
-def test_another_machines_networks_have_no_peak(known, tmp_path, no_measuring, capsys):
-    machine = {**known.meta()["machine"], "cpu_model": "another CPU"}
-    path = tmp_path / "digits" / "profiling" / "measurements.sqlite"
-    with Store.create_or_open(path, known.meta()) as store:
-        architecture = known.plan.space.largest
-        store.add(architecture, known.rounds(architecture), known.kernels(architecture), 0.1)
-        with store._db as db:
-            db.execute("UPDATE meta SET value = ? WHERE key = 'machine'", (json.dumps(machine),))
-    assert main(["--runs-dir", str(tmp_path), "--json"]) == 0
+def test_another_machines_networks_have_no_peak(write_without_peak, capsys, monkeypatch):
+    monkeypatch.setattr("profiling.peak.measure_peak", None)
+    assert main(["--runs-dir", str(write_without_peak(cpu_model="another CPU")), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["peak"] is None
     assert "measured elsewhere (cpu_model: 'another CPU' there" in captured.err
 
 
-def test_while_another_measures_there_is_no_peak(runs, own_lock, capsys, monkeypatch):
+def test_while_another_measures_there_is_no_peak(write_without_peak, own_lock, capsys, monkeypatch):
     monkeypatch.setattr("profiling.peak.measure_peak", None)
+    runs = write_without_peak()
     with measuring():
         assert main(["--runs-dir", str(runs), "--json"]) == 0
     captured = capsys.readouterr()
