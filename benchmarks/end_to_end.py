@@ -24,7 +24,10 @@ STEPS = {
 }
 KEPT = {
     "train": ("accuracy", "log10_size", "seconds"),
-    "collect": ("networks", "kernels", "ceiling", "flagged_rounds", "counters_difference", "prepare_s"),
+    "collect": (
+        "networks", "kernels", "ceiling", "flagged_rounds", "counters_difference", "unexplained", "prepare_s",
+        "peak_memory_gib",
+    ),
     "report": ("counts", "ceiling", "predictors"),
     "search": ("baseline", "finalists", "evaluations", "machine_speed"),
 }
