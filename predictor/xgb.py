@@ -78,7 +78,7 @@ class XgbPredictor(KernelPredictor):
             )
         times, network = kernel_rows(networks, kernel_us)
         latency = np.asarray(latency_us, dtype=np.float64)
-        self.overhead_us_, scale = sums_to_latency(np.bincount(network, times, len(latency)), latency)
+        self.overhead_us_, scale = sums_to_latency(times, network, latency)
         features, times = network_features(networks), scale * times
         weight = balanced(networks)
         self.roofline_ = Roofline().fit(features, times, weight[network])
