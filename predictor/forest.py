@@ -44,7 +44,9 @@ class PlainForest(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """X of shape (n_rows, n_features), y (n_rows,)."""
         rows, labels = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
         forest = RandomForestRegressor(
             self.n_estimators,
             min_samples_leaf=self.min_samples_leaf,
