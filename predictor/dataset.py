@@ -129,7 +129,7 @@ def _split(
     free = [
         i
         for i, e in enumerate(examples)
-        if e.record.architecture not in extremes and getattr(e.record, "chosen_as", "filling") == "filling"
+        if e.record.architecture not in extremes and e.record.chosen_as == "filling"
     ]
     chosen = set(rng.permutation(free)[: round(TEST_SHARE * len(examples))].tolist())
     return (

@@ -135,7 +135,7 @@ def save(
             "data_hash": data_hash(examples),
             "train_architectures": learned,
             "conditions": Conditions.of(facts["machine"], facts["target"]).to_json(),
-            "residuals": [round(float(r), 6) for r in residuals],
+            "residuals": [float(r) for r in residuals],
             "versions": _versions(),
             **facts,
             "plans": {study: plan.to_json() for study, plan in plans.items()},

@@ -132,8 +132,9 @@ def _unfitted(arguments: argparse.Namespace, kind: str) -> tuple[LatencyPredicto
 
 
 def _tune(predictor: LatencyPredictor, data: Dataset, arguments: argparse.Namespace) -> None:
-    from predictor.tune import N_CANDIDATES, tune
+    from predictor.tune import N_CANDIDATES, candidates_of, tune
 
+    candidates_of(predictor)
     with cli.progress(cli.console(arguments)) as bar:
         task = bar.add_task("tuning", total=N_CANDIDATES, note="")
         best, *_ = tune(

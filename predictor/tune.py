@@ -14,7 +14,7 @@ from predictor.base import LatencyPredictor
 from predictor.dataset import Dataset, Example
 from supernet.errors import OvnasError
 
-__all__ = ["N_CANDIDATES", "Trial", "tune"]
+__all__ = ["N_CANDIDATES", "Trial", "candidates_of", "tune"]
 
 N_CANDIDATES = 20
 FOLDS = 5
@@ -41,9 +41,7 @@ def tune(
 
     Raises OvnasError for a predictor without candidates and for fewer architectures than folds.
     """
-    space = getattr(predictor, "CANDIDATES", None)
-    if not space:
-        raise OvnasError(f"{type(predictor).__name__} has no parameters to tune; leave out --tune")
+    space = candidates_of(predictor)
     keys = [(e.study, e.network.codes) for e in examples]
     groups = [list(dict.fromkeys(keys)).index(key) for key in keys]
     if len(set(groups)) < FOLDS:
@@ -59,6 +57,14 @@ def tune(
         on_trial(trial)
         trials.append(trial)
     return sorted(trials, key=lambda trial: trial.error)
+
+
+def candidates_of(predictor: LatencyPredictor) -> dict[str, tuple[Any, ...]]:
+    """What there is to choose from, by parameter. Raises OvnasError for a predictor without any."""
+    space: dict[str, tuple[Any, ...]] | None = getattr(predictor, "CANDIDATES", None)
+    if not space:
+        raise OvnasError(f"{type(predictor).__name__} has no parameters to tune; leave out --tune")
+    return space
 
 
 def _error(model: LatencyPredictor, learned: Sequence[Example], judged: Sequence[Example]) -> float:

@@ -24,8 +24,8 @@ MIN_NETWORKS = 5
 
 
 class XgbPredictor(KernelPredictor):
-    """XGBoost on the logarithm of a kernel's latency over that of `predictor.rates`, so fitted that the sums meet the
-    end-to-end latencies (see `predictor.boosting`).
+    """XGBoost on the logarithm of a kernel's latency over what `predictor.rates` says of it, so fitted that
+    the sums meet the end-to-end latencies (see `predictor.boosting`).
 
     `sum_weight` is how much a network's sum counts in units of all its kernels together; a sum that is
     further than `outlier` (a relative error) from its network's latency counts less.

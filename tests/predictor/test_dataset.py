@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from predictor.dataset import MIN_NETWORKS, TEST_SHARE, _split, load_dataset
-from profiling.store import NetworkRecord, Store
+from profiling.store import Store
 from supernet import OvnasError
 
 
@@ -35,7 +35,7 @@ def test_the_seed_decides_the_split(measurements):
 def test_what_goes_with_the_networks(measurements, known):
     data = load_dataset([measurements])
     meta = known.meta()
-    facts = {key: meta[key] for key in ("study", "machine", "target")}
+    facts = {key: meta[key] for key in ("study", "machine", "target", "peak")}
     assert data.meta == {**facts, "studies": ["tiny"]}
     assert data.plans == {"tiny": known.plan}
     assert data.anchor_us == {"tiny": pytest.approx(known.latency_us(known.plan.space.largest))}
@@ -105,14 +105,11 @@ def test_only_networks_that_fill_the_space_are_held_out(measurements, known):
     """Those measured because a predictor was unsure of them would make a harder test than the space is."""
     examples = load_dataset([measurements]).examples
     marked = [
-        dataclasses.replace(e, record=Marked(**vars(e.record), chosen_as="unsure" if i % 2 else "filling"))
+        dataclasses.replace(
+            e, record=dataclasses.replace(e.record, chosen_as="unsure" if i % 2 else "filling")
+        )
         for i, e in enumerate(examples)
     ]
     learned, judged = _split(marked, known.plan, np.random.default_rng(0))
     assert {e.record.chosen_as for e in judged} == {"filling"}
     assert len(learned) + len(judged) == len(marked)
-
-
-@dataclasses.dataclass(frozen=True)
-class Marked(NetworkRecord):
-    chosen_as: str = "filling"
