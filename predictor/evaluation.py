@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.base import KernelPredictor
+from predictor.base import KernelPredictor, LatencyPredictor
 from predictor.compiled import CompiledPredictor
 from predictor.dataset import Dataset
 from predictor.metrics import accuracy_of
-from profiling.store import NetworkRecord
 
 __all__ = ["Evaluation", "evaluate", "speed_of"]
 
@@ -44,17 +42,21 @@ class Evaluation:
         }
 
 
-def evaluate(name: str, predictor: KernelPredictor, data: Dataset) -> Evaluation:
+def evaluate(name: str, predictor: LatencyPredictor, data: Dataset) -> Evaluation:
     """Predicts the test networks from the plan alone, as a search does."""
-    kernels = [k for r in data.test for k in r.kernels]
+    kernels = [k for e in data.test for k in e.record.kernels]
+    by_kernel = np.full(len(kernels), np.nan)
+    if isinstance(predictor, KernelPredictor):
+        by_kernel = predictor.kernel_latency_us([k.kernel for k in kernels], data.conditions)
+    plan = next(iter(data.plans.values()))
     return Evaluation(
         name=name,
-        measured=_latencies(data.test),
-        predicted=predictor.predict([data.plan.of(r.architecture) for r in data.test]),
+        measured=data.latencies(data.test),
+        predicted=predictor.predict([e.network for e in data.test]),
         kernel_measured=np.array([k.time_us for k in kernels]),
-        kernel_predicted=predictor.kernel_latency_us([k.kernel for k in kernels]),
+        kernel_predicted=by_kernel,
         kernel_kinds=tuple(k.kernel.kind for k in kernels),
-        architectures_per_s=speed_of(CompiledPredictor(data.plan, predictor)),
+        architectures_per_s=speed_of(CompiledPredictor(plan, predictor, data.conditions)),
     )
 
 
@@ -67,7 +69,3 @@ def speed_of(compiled: CompiledPredictor) -> float:
         compiled.predict_codes(codes)
         seconds.append(time.perf_counter() - start)
     return len(codes) / min(seconds)
-
-
-def _latencies(networks: Sequence[NetworkRecord]) -> Floats:
-    return np.array([network.latency_us for network in networks])
