@@ -143,13 +143,7 @@ def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
                     row += (float(r.samples.mean()), float(np.median(r.samples)))
                     for name, value in zip(names, row, strict=True):
                         found[name][i, j] = value
-    flagged = found["flagged"]
-    return {
-        **found,
-        "flagged": flagged[np.isfinite(flagged)],
-        "is_bad": flagged,
-        "rounds": np.array(n_rounds),
-    }
+    return {**found, "rounds": np.array(n_rounds)}
 
 
 def estimates(raw: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
