@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from predictor.compiled import CompiledPredictor
-    from predictor.saved import SpacePredictor, load
+    from predictor.network import Conditions, Network
+    from predictor.saved import SavedPredictor, load
 
-__all__ = ["CompiledPredictor", "SpacePredictor", "load"]
+__all__ = ["CompiledPredictor", "Conditions", "Network", "SavedPredictor", "load"]
 
-_HOME = {"CompiledPredictor": "compiled", "SpacePredictor": "saved", "load": "saved"}
+_HOME = {
+    "CompiledPredictor": "compiled",
+    "Conditions": "network",
+    "Network": "network",
+    "SavedPredictor": "saved",
+    "load": "saved",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,39 +1,49 @@
-"""What every predictor is: a latency for each kernel, and a fixed cost of an inference."""
+"""What every predictor is: a latency for each network, and for most kinds a sum over kernels."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from predictor.tables import Tables, kernel_tables
 from profiling.kernel import Kernel
-from profiling.store import NetworkRecord
+from profiling.plan import Plan
+from supernet.errors import OvnasError
 
-__all__ = ["KernelPredictor"]
+if TYPE_CHECKING:
+    from predictor.network import Conditions, Network
+
+__all__ = ["KernelPredictor", "LatencyPredictor", "kernel_rows"]
 
 Floats = NDArray[np.float64]
 
 
-class KernelPredictor(BaseEstimator, ABC):  # type: ignore[misc]
-    """A network's latency is `overhead_us_` plus the sum of its kernels' latencies.
-
-    That sum is what lets a predictor be compiled over a space. What is learned ends in an underscore.
-    """
-
-    overhead_us_: float
+class LatencyPredictor(BaseEstimator, ABC):  # type: ignore[misc]
+    """A scikit-learn estimator whose samples are networks. What is learned ends in an underscore."""
 
     @abstractmethod
-    def fit(self, networks: Sequence[NetworkRecord]) -> Self:
-        """Learns from measured networks and their kernels."""
+    def fit(
+        self,
+        networks: Sequence[Network],
+        latency_us: Floats,
+        kernel_us: Sequence[Floats] | None = None,
+    ) -> Self:
+        """Learns from latencies of shape (n,) and, where the kind needs them, each network's kernels'
+        times, (n_kernels_i,) each. All in microseconds."""
 
     @abstractmethod
-    def kernel_latency_us(self, kernels: Sequence[Kernel]) -> Floats:
-        """Latency of each kernel in microseconds, shape (n_kernels,)."""
+    def predict(self, networks: Sequence[Network]) -> Floats:
+        """Latency in microseconds, shape (n_networks,)."""
+
+    @abstractmethod
+    def tables(self, plan: Plan, conditions: Conditions) -> Tables:
+        """The same latencies as additive tables over a space, for compilation."""
 
     @abstractmethod
     def save(self, folder: Path) -> dict[str, Any]:
@@ -43,9 +53,42 @@ class KernelPredictor(BaseEstimator, ABC):  # type: ignore[misc]
     def restore(self, folder: Path, state: dict[str, Any]) -> Self:
         """Reads what `save` wrote."""
 
-    def predict(self, networks: Sequence[Sequence[Kernel]]) -> Floats:
-        """Latency in microseconds of networks given as their kernels, shape (n_networks,)."""
-        distinct = {kernel: i for i, kernel in enumerate(dict.fromkeys(k for n in networks for k in n))}
-        latency = self.kernel_latency_us(list(distinct))
-        sums = [sum(latency[distinct[k]] for k in network) for network in networks]
-        return self.overhead_us_ + np.array(sums, dtype=np.float64)
+
+class KernelPredictor(LatencyPredictor):
+    """A network's latency is `overhead_us_` plus the sum of its kernels' latencies."""
+
+    overhead_us_: float
+
+    @abstractmethod
+    def kernel_latency_us(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
+        """Latency of each kernel in microseconds, shape (n_kernels,)."""
+
+    def predict(self, networks: Sequence[Network]) -> Floats:
+        result = np.empty(len(networks))
+        for conditions in dict.fromkeys(n.conditions for n in networks):
+            places = [i for i, n in enumerate(networks) if n.conditions == conditions]
+            kernels = (k for i in places for k in networks[i].kernels)
+            distinct = {kernel: i for i, kernel in enumerate(dict.fromkeys(kernels))}
+            latency = self.kernel_latency_us(list(distinct), conditions)
+            for i in places:
+                result[i] = self.overhead_us_ + sum(latency[distinct[k]] for k in networks[i].kernels)
+        return result
+
+    def tables(self, plan: Plan, conditions: Conditions) -> Tables:
+        return kernel_tables(plan, self.overhead_us_, lambda k: self.kernel_latency_us(k, conditions))
+
+
+def kernel_rows(
+    networks: Sequence[Network], kernel_us: Sequence[Floats] | None
+) -> tuple[Floats, NDArray[np.int64]]:
+    """The times of all networks' kernels one after the other, and the network that each belongs to.
+
+    Raises OvnasError where kernel times are missing or not one a kernel.
+    """
+    if kernel_us is None:
+        raise OvnasError("this predictor learns from kernels, but got no kernel times; pass kernel_us")
+    lengths = [len(n.kernels) for n in networks]
+    if [len(times) for times in kernel_us] != lengths:
+        raise OvnasError("kernel_us must hold one time for each kernel of each network")
+    times = np.concatenate([np.asarray(t, dtype=np.float64) for t in kernel_us])
+    return times, np.repeat(np.arange(len(networks)), lengths)

@@ -1,44 +1,39 @@
-"""A predictor compiled over a space: an architecture's latency is a gather and a sum.
-
-Every kernel depends on few slots, each with few choices, so all its latencies are predicted once.
-Kernels that depend on the same slots share a table.
-"""
+"""A predictor compiled over a space: an architecture's latency is a gather and a sum."""
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from profiling.plan import Plan, PlannedKernel
+from profiling.plan import Plan
 
 if TYPE_CHECKING:
-    from predictor.base import KernelPredictor
+    from predictor.base import LatencyPredictor
+    from predictor.network import Conditions
 
 __all__ = ["CompiledPredictor"]
 
 CHUNK = 65_536
+# A table of so many entries still lies in the second-level cache.
+LARGEST_JOINED = 4096
 
 
 class CompiledPredictor:
     """Latencies of coded architectures; equal to the uncompiled sum."""
 
-    def __init__(self, plan: Plan, predictor: KernelPredictor) -> None:
+    def __init__(self, plan: Plan, predictor: LatencyPredictor, conditions: Conditions) -> None:
         self.space = plan.space
-        self.base_us = predictor.overhead_us_
-        tables: dict[tuple[int, ...], NDArray[np.float64]] = {}
-        for planned in plan.kernels:
-            slots = self._slots_of(planned)
-            values = self._table(plan, planned, slots, predictor)
-            if not slots:
-                self.base_us += float(values)
-            elif slots in tables:
-                tables[slots] = tables[slots] + values
+        tables = predictor.tables(plan, conditions)
+        self.base_us = tables.base_us
+        shared: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        for slots, table in tables.parts:
+            if slots:
+                shared[slots] = shared[slots] + table if slots in shared else table
             else:
-                tables[slots] = values
-        self._tables = [(slots, table) for slots, table in _absorbed(tables).items()]
+                self.base_us += float(table)
+        self._tables = list(_joined(_absorbed(shared)).items())
 
     def predict_codes(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Latency in microseconds for codes of shape (n, n_slots): shape (n,)."""
@@ -54,43 +49,45 @@ class CompiledPredictor:
             result[start : start + CHUNK] = total
         return result
 
-    def _slots_of(self, planned: PlannedKernel) -> tuple[int, ...]:
-        slots: set[int] = set() if planned.block is None else {planned.block.slot}
-        pending = [s.group for dim in (planned.inputs, planned.outputs) for s in dim]
-        while pending:
-            index = pending.pop()
-            if index is not None:
-                group = self.space.groups[index]
-                slots |= set() if group.slot is None else {group.slot}
-                pending.append(group.parent)
-        return tuple(sorted(slots))
 
-    def _table(
-        self, plan: Plan, planned: PlannedKernel, slots: tuple[int, ...], predictor: KernelPredictor
-    ) -> NDArray[np.float64]:
-        """The kernel's latency for every combination of its slots' choices, 0 where it is dropped."""
-        shape = tuple(len(self.space.slots[slot].choices) for slot in slots)
-        codes = np.zeros((int(np.prod(shape)), len(self.space.slots)), dtype=np.int64)
-        if slots:
-            codes[:, slots] = list(itertools.product(*map(range, shape)))
-        widths = plan.widths(planned, self.space.group_sizes(codes))
-        distinct, inverse = np.unique(widths, axis=0, return_inverse=True)
-        latency = predictor.kernel_latency_us([planned.sized(int(i), int(o)) for i, o in distinct])
-        alive = self.space.alive(planned.block, codes)
-        return np.where(alive, latency[inverse.reshape(-1)], 0.0).reshape(shape)
+Parts = dict[tuple[int, ...], NDArray[np.float64]]
 
 
-def _absorbed(
-    tables: dict[tuple[int, ...], NDArray[np.float64]],
-) -> dict[tuple[int, ...], NDArray[np.float64]]:
+def _absorbed(tables: Parts) -> Parts:
     """Adds a table into another one that depends on all its slots."""
-    result: dict[tuple[int, ...], NDArray[np.float64]] = {}
+    result: Parts = {}
     for slots, table in sorted(tables.items(), key=lambda item: -len(item[0])):
         host = next((other for other in result if set(slots) <= set(other)), None)
         if host is None:
             result[slots] = table
         else:
-            sizes = iter(table.shape)
-            shape = [next(sizes) if slot in slots else 1 for slot in host]
-            result[host] = result[host] + table.reshape(shape)
+            result[host] = result[host] + _spread(slots, table, host)
     return result
+
+
+def _joined(tables: Parts) -> Parts:
+    """Joins tables that share a slot (or are alone on theirs) while the joint one stays small: fewer
+    gathers for the same sum."""
+    result: Parts = {}
+    for slots, table in tables.items():
+        host = next((h for h in result if _joint_size(h, result[h], slots, table) <= LARGEST_JOINED), None)
+        if host is None:
+            result[slots] = table
+        else:
+            union = tuple(sorted({*host, *slots}))
+            joint = _spread(host, result.pop(host), union) + _spread(slots, table, union)
+            result[union] = joint
+    return result
+
+
+def _joint_size(
+    first: tuple[int, ...], one: NDArray[np.float64], second: tuple[int, ...], other: NDArray[np.float64]
+) -> int:
+    sizes = dict(zip(first, one.shape, strict=True)) | dict(zip(second, other.shape, strict=True))
+    return int(np.prod(list(sizes.values())))
+
+
+def _spread(slots: tuple[int, ...], table: NDArray[np.float64], onto: tuple[int, ...]) -> NDArray[np.float64]:
+    """The table with an axis of length 1 for each slot of `onto` that it does not depend on."""
+    sizes = iter(table.shape)
+    return table.reshape([next(sizes) if slot in slots else 1 for slot in onto])

@@ -2,64 +2,146 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from predictor.base import LatencyPredictor
+from predictor.network import Conditions, Network
+from profiling.machine import describe_difference
 from profiling.plan import Plan
 from profiling.store import NetworkRecord, Store
 from supernet.errors import OvnasError
 
-__all__ = ["Dataset", "load_dataset"]
+__all__ = ["Dataset", "Example", "load_dataset"]
 
+Floats = NDArray[np.float64]
+AnyPredictor = TypeVar("AnyPredictor", bound=LatencyPredictor)
 TEST_SHARE = 0.3
 MIN_NETWORKS = 12
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """`train` and `test` share no architecture. `meta` holds study, machine and target;
-    `anchor_us` is the latency of the maximal network that all latencies refer to."""
+class Example:
+    """One measured network: `network` is what a search sees of it (from the plan), `record` what was
+    measured."""
 
-    plan: Plan
-    train: tuple[NetworkRecord, ...]
-    test: tuple[NetworkRecord, ...]
+    network: Network
+    record: NetworkRecord
+    study: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """`train` and `test` share no architecture. `plans` and `anchor_us` (the latency of the maximal network
+    that a study's latencies refer to) are by study, in the order given; `meta` holds study (the first),
+    studies, machine, target and, where it was measured, peak."""
+
+    plans: dict[str, Plan]
+    conditions: Conditions
+    train: tuple[Example, ...]
+    test: tuple[Example, ...]
     meta: dict[str, Any]
-    anchor_us: float
+    anchor_us: dict[str, float]
     seed: int
 
     @property
-    def networks(self) -> tuple[NetworkRecord, ...]:
+    def examples(self) -> tuple[Example, ...]:
         """All of them."""
         return self.train + self.test
 
+    @staticmethod
+    def latencies(examples: Sequence[Example]) -> Floats:
+        """Measured latencies in microseconds, shape (n,)."""
+        return np.array([e.record.latency_us for e in examples], dtype=np.float64)
 
-def load_dataset(path: Path, *, seed: int = 0) -> Dataset:
-    """Reads a store and splits it at random; the two extremes of the space are always learned from.
+    @staticmethod
+    def measured_networks(examples: Sequence[Example]) -> list[Network]:
+        """Each network with the kernels that were executed, in place of those of the plan."""
+        return [
+            Network(
+                tuple(k.kernel for k in e.record.kernels),
+                e.network.conditions,
+                e.network.space,
+                e.network.codes,
+            )
+            for e in examples
+        ]
 
-    Raises OvnasError with too few networks for both parts.
+    @classmethod
+    def fit(cls, predictor: AnyPredictor, examples: Sequence[Example]) -> AnyPredictor:
+        """Fits on the examples' executed kernels, their times and the end-to-end latencies."""
+        times = [np.array([k.time_us for k in e.record.kernels]) for e in examples]
+        return predictor.fit(cls.measured_networks(examples), cls.latencies(examples), times)
+
+
+def load_dataset(paths: Sequence[Path], *, seed: int = 0, n_train: int | None = None) -> Dataset:
+    """Reads the stores of one or more studies and splits each at random.
+
+    Only networks that were chosen to fill the space are held out, so that they stand for all of it; the
+    extremes are always learned from. `n_train` keeps the first so many of each study's others, in the
+    order of measurement. Raises OvnasError with too few networks for both parts, and for stores of
+    different machines or targets.
     """
-    with Store.open(path) as store:
-        records = store.records()
-        meta = {key: store.meta[key] for key in ("study", "machine", "target")}
-        anchor_us = store.anchor_us() if records else float("nan")
-        plan = store.plan
-    if len(records) < MIN_NETWORKS:
-        raise OvnasError(
-            f"{path} holds {len(records)} networks, but {MIN_NETWORKS} are needed to learn and to judge; "
-            "measure more with: python -m profiling.collect"
-        )
+    plans: dict[str, Plan] = {}
+    anchor_us: dict[str, float] = {}
+    train: list[Example] = []
+    test: list[Example] = []
+    meta: dict[str, Any] = {}
+    for path in paths:
+        with Store.open(path) as store:
+            records, plan, own = store.records(), store.plan, store.meta
+            study = str(own["study"])
+            if study in plans:
+                raise OvnasError(f"study {study!r} is given twice; give each one once")
+            if len(records) < MIN_NETWORKS:
+                raise OvnasError(
+                    f"{path} holds {len(records)} networks, but {MIN_NETWORKS} are needed to learn and to "
+                    "judge; measure more with: python -m profiling.collect"
+                )
+            plans[study], anchor_us[study] = plan, store.anchor_us()
+        if not meta:
+            meta = {key: own[key] for key in ("study", "machine", "target", "peak") if key in own}
+        _require_same(meta, own, path)
+        conditions = Conditions.of(meta["machine"], meta["target"])
+        examples = [Example(Network.planned(plan, r.architecture, conditions), r, study) for r in records]
+        learned, judged = _split(examples, plan, np.random.default_rng([seed, 2]))
+        if n_train is not None and n_train > len(learned):
+            raise OvnasError(f"{path} has {len(learned)} networks to learn from, but {n_train} are wanted")
+        train += learned[:n_train]
+        test += judged
+    meta["studies"] = list(plans)
+    return Dataset(plans, conditions, tuple(train), tuple(test), meta, anchor_us, seed)
+
+
+def _split(
+    examples: Sequence[Example], plan: Plan, rng: np.random.Generator
+) -> tuple[list[Example], list[Example]]:
     extremes = {plan.space.largest, plan.space.smallest}
-    free = [i for i, r in enumerate(records) if r.architecture not in extremes]
-    held_out = np.random.default_rng([seed, 2]).permutation(free)[: round(TEST_SHARE * len(records))]
-    chosen = set(held_out.tolist())
-    return Dataset(
-        plan,
-        train=tuple(r for i, r in enumerate(records) if i not in chosen),
-        test=tuple(r for i, r in enumerate(records) if i in chosen),
-        meta=meta,
-        anchor_us=anchor_us,
-        seed=seed,
+    free = [
+        i
+        for i, e in enumerate(examples)
+        if e.record.architecture not in extremes and getattr(e.record, "chosen_as", "filling") == "filling"
+    ]
+    chosen = set(rng.permutation(free)[: round(TEST_SHARE * len(examples))].tolist())
+    return (
+        [e for i, e in enumerate(examples) if i not in chosen],
+        [e for i, e in enumerate(examples) if i in chosen],
     )
+
+
+def _require_same(first: dict[str, Any], other: dict[str, Any], path: Path) -> None:
+    difference = describe_difference(first["machine"], other["machine"])
+    if first["target"] != other["target"]:
+        difference = "; ".join(
+            filter(None, [difference, f"target {first['target']} there, {other['target']} here"])
+        )
+    if difference:
+        raise OvnasError(
+            f"{path} was measured under other conditions than {first['study']!r} ({difference}); "
+            "train a predictor for each, or adapt one with --from"
+        )

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.network import Conditions, Network
 from profiling.kernel import Kernel
 
-__all__ = ["FEATURES", "feature_matrix"]
+__all__ = ["FEATURES", "feature_matrix", "network_features"]
 
 Floats = NDArray[np.float64]
 
@@ -18,15 +19,23 @@ _KINDS = ("Convolution", "FullyConnected", "Pooling", "Reduce", "Reorder", "Subg
 _BYTES = {"u8": 1, "i8": 1, "f16": 2, "bf16": 2, "i32": 4, "f32": 4}
 # Channels of one AVX-512 register of 32-bit accumulators, of one cache line, and of one VNNI dot product.
 _VECTOR, _LINE, _DOT = 16, 64, 4
+# Output pixels of a row that oneDNN's INT8 convolutions keep in registers at once, about.
+_PIXELS = 14
 
 
-def feature_matrix(kernels: Sequence[Kernel]) -> Floats:
+def feature_matrix(kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
     """One row a kernel, one column a name in FEATURES: shape (n_kernels, n_features)."""
-    columns = _columns(kernels)
+    columns = _columns(kernels, conditions)
     return np.stack([columns[name] for name in FEATURES], axis=1)
 
 
-def _columns(kernels: Sequence[Kernel]) -> dict[str, Floats]:
+def network_features(networks: Sequence[Network]) -> Floats:
+    """The rows of all networks' kernels, one after the other: shape (n_rows, n_features)."""
+    rows = [feature_matrix(n.kernels, n.conditions) for n in networks]
+    return np.concatenate([np.empty((0, len(FEATURES))), *rows])
+
+
+def _columns(kernels: Sequence[Kernel], conditions: Conditions) -> dict[str, Floats]:
     def field(name: str) -> Floats:
         return np.array([getattr(k, name) for k in kernels], dtype=np.float64)
 
@@ -43,19 +52,27 @@ def _columns(kernels: Sequence[Kernel]) -> dict[str, Floats]:
     out_bytes = positions * out_c * out_size * field("n_inputs")
     weight_bytes = out_c * seen * area
     all_bytes = in_bytes + out_bytes + weight_bytes
+    groups = np.divide(in_c, seen, out=np.ones_like(in_c), where=seen > 0)
+    l1, l2 = float(conditions.l1d_bytes), float(conditions.l2_bytes)
+    l3 = conditions.l3_bytes / conditions.streams
     columns = {
         "batch": batch,
         "in_channels": in_c,
         "out_channels": out_c,
         "in_per_group": seen,
+        "groups": groups,
+        "is_depthwise": ((groups > 1) & (seen == 1)).astype(np.float64),
+        "reduction": seen * area,
         "positions": positions,
         "out_width": out_w,
+        "out_width_over_block": out_w % _PIXELS,
         "kernel_area": area,
         "stride": np.maximum(1, np.round(in_h / np.maximum(out_h, 1))),
         "n_inputs": field("n_inputs"),
         "n_fused": field("n_fused"),
         "in_size": in_size,
         "out_size": out_size,
+        "changes_precision": (in_size != out_size).astype(np.float64),
         "log_macs": np.log1p(macs),
         "log_tiled_macs": np.log1p(tiled),
         "tile_use": np.divide(macs, tiled, out=np.ones_like(macs), where=tiled > 0),
@@ -64,12 +81,25 @@ def _columns(kernels: Sequence[Kernel]) -> dict[str, Floats]:
         "log_weight_bytes": np.log1p(weight_bytes),
         "log_bytes": np.log1p(all_bytes),
         "log_intensity": np.log1p(macs) - np.log1p(all_bytes),
+        "in_over_dot": seen % _DOT,
         "in_over_vector": seen % _VECTOR,
         "in_over_line": seen % _LINE,
         "out_over_vector": out_c % _VECTOR,
         "out_over_line": out_c % _LINE,
         "out_tiles": _up(out_c, _VECTOR) / _VECTOR,
+        "out_lines": _up(out_c, _LINE) / _LINE,
         "in_tiles": _up(seen, _LINE) / _LINE,
+        "dot_groups": _up(seen, _DOT) / _DOT,
+        "log_weights_over_l1": np.log1p(weight_bytes) - np.log(l1),
+        "log_weights_over_l2": np.log1p(weight_bytes) - np.log(l2),
+        "log_input_over_l2": np.log1p(in_bytes) - np.log(l2),
+        "log_all_over_l3": np.log1p(all_bytes) - np.log(l3),
+        "weights_fit_l1": (weight_bytes <= l1).astype(np.float64),
+        "weights_fit_l2": (weight_bytes <= l2).astype(np.float64),
+        "all_fits_l2": (all_bytes <= l2).astype(np.float64),
+        "all_fits_l3": (all_bytes <= l3).astype(np.float64),
+        "threads_per_stream": np.full_like(batch, conditions.threads / conditions.streams),
+        "streams": np.full_like(batch, conditions.streams),
     }
     for kind in _KINDS:
         columns[f"is_{kind.lower()}"] = np.array([k.kind == kind for k in kernels], dtype=np.float64)
@@ -80,4 +110,4 @@ def _up(values: Floats, step: int) -> Floats:
     return np.ceil(values / step) * step
 
 
-FEATURES = tuple(_columns([]))
+FEATURES = tuple(_columns([], Conditions(1, 1, 1, 1, 1)))

@@ -10,24 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.base import KernelPredictor
+from predictor.network import Conditions, Network
 from profiling.kernel import Kernel
-from profiling.store import NetworkRecord
 
 __all__ = ["MacsPredictor"]
+
+Floats = NDArray[np.float64]
 
 
 class MacsPredictor(KernelPredictor):
     """`overhead_us_` + `us_per_mac_` x MACs, by relative least squares on end-to-end latencies."""
 
-    def fit(self, networks: Sequence[NetworkRecord]) -> Self:
-        latency = np.array([network.latency_us for network in networks])
-        macs = np.array([sum(k.kernel.macs for k in network.kernels) for network in networks])
+    def fit(
+        self, networks: Sequence[Network], latency_us: Floats, kernel_us: Sequence[Floats] | None = None
+    ) -> Self:
+        latency = np.asarray(latency_us, dtype=np.float64)
+        macs = np.array([sum(k.macs for k in network.kernels) for network in networks])
         design = np.stack([np.ones(len(macs)), macs], axis=1) / latency[:, None]
         (overhead, slope), *_ = np.linalg.lstsq(design, np.ones_like(latency), rcond=None)
         self.overhead_us_, self.us_per_mac_ = float(overhead), float(slope)
         return self
 
-    def kernel_latency_us(self, kernels: Sequence[Kernel]) -> NDArray[np.float64]:
+    def kernel_latency_us(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
         return self.us_per_mac_ * np.array([k.macs for k in kernels], dtype=np.float64)
 
     def save(self, folder: Path) -> dict[str, Any]:

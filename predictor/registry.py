@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from supernet.errors import OvnasError, nearest
 
 if TYPE_CHECKING:
-    from predictor.base import KernelPredictor
+    from predictor.base import LatencyPredictor
 
 __all__ = ["PREDICTORS", "make_predictor", "register"]
 
@@ -22,12 +22,12 @@ def register(name: str, home: str) -> None:
     PREDICTORS[name] = home
 
 
-def make_predictor(name: str, *, seed: int = 0) -> KernelPredictor:
+def make_predictor(name: str, *, seed: int = 0) -> LatencyPredictor:
     """A new predictor with its default parameters. Raises OvnasError for an unknown name."""
     if name not in PREDICTORS:
         raise OvnasError(f"there is no predictor {name!r}{nearest(name, PREDICTORS)}")
     module, _, kind = PREDICTORS[name].partition(":")
-    predictor: KernelPredictor = getattr(importlib.import_module(module), kind)()
+    predictor: LatencyPredictor = getattr(importlib.import_module(module), kind)()
     if "seed" in predictor.get_params():
         predictor.set_params(seed=seed)
     return predictor

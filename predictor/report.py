@@ -13,7 +13,7 @@ from supernet.study import Study
 if TYPE_CHECKING:
     from predictor.dataset import Dataset
     from predictor.evaluation import Evaluation
-    from predictor.saved import SpacePredictor
+    from predictor.saved import SavedPredictor
 
 # 1: first.
 SCHEMA_VERSION = 1
@@ -41,30 +41,30 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     study = Study.load(arguments.study)
     folder: Path = arguments.runs_dir / study.name / "predictor"
     saved = _saved(folder)
-    data = load_dataset(store_path(study, arguments.runs_dir), seed=saved[0].card["seed"])
+    data = load_dataset([store_path(study, arguments.runs_dir)], seed=saved[0].card["seed"])
     evaluations = []
     for one in saved:
         _require_unseen(one, data)
         evaluations.append(evaluate(one.name, one.predictor, data))
     for name in BASELINES:
         if name not in {e.name for e in evaluations}:
-            predictor = make_predictor(name, seed=arguments.seed).fit(data.train)
+            predictor = data.fit(make_predictor(name, seed=arguments.seed), data.train)
             evaluations.append(evaluate(name, predictor, data))
-    ceiling = ceiling_of(data.networks)
+    ceiling = ceiling_of([e.record for e in data.examples])
     value = {
         "schema_version": SCHEMA_VERSION,
         **data.meta,
         "counts": {
             "train_networks": len(data.train),
             "test_networks": len(data.test),
-            "kernels": sum(len(r.kernels) for r in data.networks),
+            "kernels": sum(len(e.record.kernels) for e in data.examples),
             "ceiling_networks": ceiling["networks"],
         },
         "ceiling": {"mape": ceiling["mape"], "kendall_tau": ceiling["kendall_tau"]},
         "predictors": {e.name: e.to_json() for e in evaluations},
     }
     write_json(value, folder / "report.json")
-    names = [str(r.architecture) for r in data.test]
+    names = [str(e.record.architecture) for e in data.test]
     table = pd.DataFrame({"architecture": names, "measured_us": evaluations[0].measured})
     for evaluation in evaluations:
         table[f"{evaluation.name}_us"] = evaluation.predicted
@@ -79,7 +79,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     return value
 
 
-def _saved(folder: Path) -> list[SpacePredictor]:
+def _saved(folder: Path) -> list[SavedPredictor]:
     from predictor.registry import PREDICTORS
     from predictor.saved import CARD, load
     from supernet.errors import OvnasError
@@ -93,7 +93,7 @@ def _saved(folder: Path) -> list[SpacePredictor]:
     return found
 
 
-def _require_unseen(saved: SpacePredictor, data: Dataset) -> None:
+def _require_unseen(saved: SavedPredictor, data: Dataset) -> None:
     from predictor.saved import data_hash
     from supernet.errors import OvnasError
 
@@ -124,7 +124,7 @@ def _rows(value: dict[str, Any]) -> list[list[str]]:
 
 
 def _page(
-    value: dict[str, Any], evaluations: list[Evaluation], names: list[str], saved: list[SpacePredictor]
+    value: dict[str, Any], evaluations: list[Evaluation], names: list[str], saved: list[SavedPredictor]
 ) -> Any:
     from predictor import pictures
     from profiling.machine import conditions

@@ -1,8 +1,9 @@
-"""Predictors on disk: a folder with card.json and, for trees, XGBoost's own file. No pickle."""
+"""Predictors on disk: a folder with card.json and the kind's own files (trees, arrays). No pickle."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -13,39 +14,76 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.base import KernelPredictor
+from predictor.base import LatencyPredictor
 from predictor.compiled import CompiledPredictor
+from predictor.conformal import LEVEL, half_width
+from predictor.dataset import Example
 from predictor.features import FEATURES
+from predictor.network import Conditions, Network
 from predictor.registry import make_predictor
 from profiling.machine import describe_difference
 from profiling.plan import Plan
-from profiling.store import NetworkRecord
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
 
-__all__ = ["SpacePredictor", "data_hash", "load", "save"]
+__all__ = ["SavedPredictor", "data_hash", "load", "save"]
 
 # 1: first.
-SCHEMA_VERSION = 1
+# 2: plans by study in place of one plan; conditions, residuals of the interval, libraries' versions.
+SCHEMA_VERSION = 2
 CARD = "card.json"
+_LIBRARIES = ("numpy", "scikit-learn", "xgboost", "xgboost-cpu", "openvino")
 
 
 @dataclass(frozen=True)
-class SpacePredictor:
-    """A trained predictor of one space on one machine for one target. `card` is its card.json."""
+class SavedPredictor:
+    """A trained predictor of one or more spaces on one machine for one target.
+
+    `name` is what it was saved as, `plans` are by study, `card` is its card.json.
+    """
 
     name: str
-    plan: Plan
-    predictor: KernelPredictor
+    plans: dict[str, Plan]
+    predictor: LatencyPredictor
     card: dict[str, Any]
+    conditions: Conditions
 
-    def predict(self, architectures: Iterable[Architecture]) -> NDArray[np.float64]:
-        """Latency in microseconds, shape (n_architectures,)."""
-        return self.predictor.predict([self.plan.of(a) for a in architectures])
+    @property
+    def plan(self) -> Plan:
+        """The first study's."""
+        return next(iter(self.plans.values()))
 
-    def compiled(self) -> CompiledPredictor:
+    def plan_of(self, study: str | None) -> Plan:
+        """A study's plan, the first one without a name. Raises OvnasError for a study it was not trained
+        on."""
+        if study is None:
+            return self.plan
+        if study not in self.plans:
+            known = ", ".join(self.plans)
+            raise OvnasError(f"predictor {self.name!r} was not trained on study {study!r}; it knows: {known}")
+        return self.plans[study]
+
+    def predict(self, architectures: Iterable[Architecture], study: str | None = None) -> NDArray[np.float64]:
+        """Latency in microseconds of a study's architectures, shape (n_architectures,)."""
+        plan = self.plan_of(study)
+        return self.predict_networks([Network.planned(plan, a, self.conditions) for a in architectures])
+
+    def predict_networks(self, networks: Sequence[Network]) -> NDArray[np.float64]:
+        """Latency in microseconds, shape (n_networks,)."""
+        return self.predictor.predict(networks)
+
+    def interval(
+        self, latency_us: NDArray[np.float64], level: float | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper ends in microseconds around predictions, in their shape: each holds the measured
+        latency with probability `level`, 90 % by default (see `predictor.conformal`)."""
+        width = np.exp(half_width(self.card["residuals"], LEVEL if level is None else level))
+        latency = np.asarray(latency_us, dtype=np.float64)
+        return latency / width, latency * width
+
+    def compiled(self, study: str | None = None) -> CompiledPredictor:
         """For millions of architectures."""
-        return CompiledPredictor(self.plan, self.predictor)
+        return CompiledPredictor(self.plan_of(study), self.predictor, self.conditions)
 
     def require(self, machine: dict[str, Any], target: dict[str, Any]) -> None:
         """Raises OvnasError unless it was trained on this machine for this target."""
@@ -60,43 +98,55 @@ class SpacePredictor:
             )
 
 
-def data_hash(networks: Sequence[NetworkRecord]) -> str:
+def data_hash(examples: Sequence[Example]) -> str:
     """A short hash of the measurements."""
-    text = json.dumps(sorted((str(n.architecture), round(n.latency_us, 4)) for n in networks))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    rows = ((e.study, str(e.record.architecture), round(e.record.latency_us, 4)) for e in examples)
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
 
 def save(
     name: str,
-    predictor: KernelPredictor,
-    plan: Plan,
-    networks: Sequence[NetworkRecord],
+    predictor: LatencyPredictor,
+    plans: dict[str, Plan],
+    examples: Sequence[Example],
     facts: dict[str, Any],
     folder: Path,
+    *,
+    residuals: Sequence[float] | NDArray[np.float64] = (),
 ) -> None:
-    """Writes `folder` whole or not at all; `facts` must hold machine and target."""
+    """Writes `folder` whole or not at all. `name` is the registered kind; `facts` must hold machine and
+    target; `residuals` are the interval's."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        state = predictor.save(Path(scratch))
+        new = Path(scratch) / "new"
+        new.mkdir()
+        state = predictor.save(new)
+        learned = {
+            study: [str(e.record.architecture) for e in examples if e.study == study] for study in plans
+        }
         card = {
             "schema_version": SCHEMA_VERSION,
+            "name": folder.name,
             "predictor": name,
-            "parameters": predictor.get_params(),
+            "parameters": _parameters(predictor),
             "features": list(FEATURES),
             "state": state,
-            "files": {file.name: _hash(file) for file in sorted(Path(scratch).iterdir())},
-            "data_hash": data_hash(networks),
-            "train_architectures": [str(n.architecture) for n in networks],
+            "files": {str(file.relative_to(new)): _hash(file) for file in _files(new)},
+            "data_hash": data_hash(examples),
+            "train_architectures": learned,
+            "conditions": Conditions.of(facts["machine"], facts["target"]).to_json(),
+            "residuals": [round(float(r), 6) for r in residuals],
+            "versions": _versions(),
             **facts,
-            "plan": plan.to_json(),
+            "plans": {study: plan.to_json() for study, plan in plans.items()},
         }
-        (Path(scratch) / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-        folder.mkdir(exist_ok=True)
-        for file in sorted(Path(scratch).iterdir(), key=lambda f: f.name == CARD):
-            file.replace(folder / file.name)
+        (new / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        if folder.exists():
+            folder.rename(Path(scratch) / "old")
+        new.rename(folder)
 
 
-def load(path: Path | str) -> SpacePredictor:
+def load(path: Path | str) -> SavedPredictor:
     """Reads a predictor's folder.
 
     Raises OvnasError if it is missing, damaged, of another schema or made for other features.
@@ -115,20 +165,46 @@ def load(path: Path | str) -> SpacePredictor:
             raise OvnasError(
                 f"{file} has schema {version}, but this version reads {SCHEMA_VERSION}; train again"
             )
-        features, name, plan = card["features"], card["predictor"], card["plan"]
+        features, kind = card["features"], card["predictor"]
         if features != list(FEATURES):
             differing = ", ".join(sorted(set(features) ^ set(FEATURES))) or "another order"
             raise OvnasError(f"{file} was trained on other features ({differing}); train again")
-        for key in ("machine", "target", "data_hash"):
-            card[key]
+        conditions = Conditions.of(card["machine"], card["target"])
+        if card["conditions"] != conditions.to_json():
+            raise OvnasError(f"{file} has conditions that are not its machine's and target's; train again")
+        card["data_hash"]
+        [float(r) for r in card["residuals"]]
         for other, expected in card["files"].items():
             # Not left to XGBoost: on some damaged files it ends the process.
             if not (folder / other).is_file() or _hash(folder / other) != expected:
                 raise OvnasError(f"{folder / other} is missing or damaged; train again")
-        predictor = make_predictor(name).set_params(**card["parameters"]).restore(folder, card["state"])
-        return SpacePredictor(name, Plan.from_json(plan), predictor, card)
+        plans = {study: Plan.from_json(plan) for study, plan in card["plans"].items()}
+        if not plans:
+            raise ValueError("no plan")
+        predictor = make_predictor(kind).set_params(**card["parameters"]).restore(folder, card["state"])
+        return SavedPredictor(str(card["name"]), plans, predictor, card, conditions)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OvnasError(f"{file} is damaged; train again") from None
+
+
+def _parameters(predictor: LatencyPredictor) -> dict[str, Any]:
+    """Those that JSON can hold; a predictor inside another one is part of its state."""
+    found = predictor.get_params(deep=False)
+    return {key: value for key, value in found.items() if not isinstance(value, LatencyPredictor)}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
 def _hash(file: Path) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from predictor.base import KernelPredictor
-from predictor.features import FEATURES, feature_matrix
+from predictor.base import KernelPredictor, kernel_rows
+from predictor.features import FEATURES, feature_matrix, network_features
+from predictor.network import Conditions, Network
 from profiling.kernel import Kernel
-from profiling.store import NetworkRecord
 from supernet.errors import OvnasError
 
 __all__ = ["XgbPredictor"]
@@ -50,13 +50,14 @@ class XgbPredictor(KernelPredictor):
         self.colsample_bytree = colsample_bytree
         self.seed = seed
 
-    def fit(self, networks: Sequence[NetworkRecord]) -> Self:
+    def fit(
+        self, networks: Sequence[Network], latency_us: Floats, kernel_us: Sequence[Floats] | None = None
+    ) -> Self:
         """Raises OvnasError with fewer than five networks."""
         if len(networks) < 5:
             raise OvnasError(f"a predictor needs at least 5 measured networks, but got {len(networks)}")
-        rows = [(k.kernel, k.time_us) for network in networks for k in network.kernels]
-        kernels, times = [k for k, _ in rows], np.array([t for _, t in rows])
-        data = _matrix(kernels, label=np.log(times), weight=times / times.mean() + 0.1)
+        times, _ = kernel_rows(networks, kernel_us)
+        data = _matrix(network_features(networks), label=np.log(times), weight=times / times.mean() + 0.1)
         parameters = {
             "objective": "reg:squarederror",
             "learning_rate": self.learning_rate,
@@ -69,16 +70,18 @@ class XgbPredictor(KernelPredictor):
         }
         self.booster_ = xgboost.train(parameters, data, num_boost_round=self.n_estimators)
         self.scale_, self.overhead_us_ = 1.0, 0.0
-        sums = self.predict([[k.kernel for k in network.kernels] for network in networks])
-        latency = np.array([network.latency_us for network in networks])
+        sums = self.predict(networks)
+        latency = np.asarray(latency_us, dtype=np.float64)
         # Relative least squares of latency = overhead + scale * sum.
         design = np.stack([np.ones_like(sums), sums], axis=1) / latency[:, None]
         (overhead, scale), *_ = np.linalg.lstsq(design, np.ones_like(latency), rcond=None)
         self.overhead_us_, self.scale_ = float(overhead), float(scale)
         return self
 
-    def kernel_latency_us(self, kernels: Sequence[Kernel]) -> Floats:
-        latency: Floats = np.exp(self.booster_.predict(_matrix(kernels)).astype(np.float64))
+    def kernel_latency_us(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
+        latency: Floats = np.exp(
+            self.booster_.predict(_matrix(feature_matrix(kernels, conditions))).astype(np.float64)
+        )
         return self.scale_ * latency
 
     def importance(self) -> dict[str, float]:
@@ -101,5 +104,5 @@ class XgbPredictor(KernelPredictor):
         return self
 
 
-def _matrix(kernels: Sequence[Kernel], **options: Floats) -> xgboost.DMatrix:
-    return xgboost.DMatrix(feature_matrix(kernels), feature_names=list(FEATURES), nthread=THREADS, **options)
+def _matrix(features: Floats, **options: Floats) -> xgboost.DMatrix:
+    return xgboost.DMatrix(features, feature_names=list(FEATURES), nthread=THREADS, **options)

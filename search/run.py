@@ -16,7 +16,8 @@ from supernet.study import Study
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from predictor.saved import SpacePredictor
+    from predictor.saved import SavedPredictor
+    from profiling.plan import Plan
     from search.finalists import Built, Material, Measured
     from search.problem import Candidate, Problem
     from search.quality import Quality
@@ -75,9 +76,9 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     with cli.progress(out) as bar:
         task = bar.add_task("searching", total=budget, note="")
         problem = Problem(
-            predictor.plan.space,
+            predictor.plan_of(study.name).space,
             quality,
-            predictor.compiled(),
+            predictor.compiled(study.name),
             budget,
             lambda n: bar.update(task, completed=n) if n % 10 == 0 or n == budget else None,
         )
@@ -108,11 +109,11 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "max_accuracy_drop": study.search.max_accuracy_drop / 100,
         "throughput_target": throughput_target(target),
-        "baseline": _baseline(networks[0], base, predictor, home),
+        "baseline": _baseline(networks[0], base, predictor.plan_of(study.name), home),
         "finalists": [
             _finalist(built, one, quality, home) for built, one in zip(networks[1:], measured, strict=True)
         ],
-        "machine_speed": predictor.card["anchor_us"] / base.latency_us,
+        "machine_speed": predictor.card["anchor_us"][study.name] / base.latency_us,
         "evaluations": {
             "latency_predicted": problem.n_predicted,
             "accuracy_measured": len(problem.candidates) if quality.is_accuracy else 0,
@@ -133,7 +134,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _material(
-    study: Study, runs_dir: Path, predictor: SpacePredictor, target: dict[str, Any], folder: Path
+    study: Study, runs_dir: Path, predictor: SavedPredictor, target: dict[str, Any], folder: Path
 ) -> tuple[Material, Quality]:
     import torch
 
@@ -162,7 +163,7 @@ def _material(
         quality = ValidationAccuracy(
             network, splits, samples, supernet / "supernet.safetensors", folder / "evaluations.sqlite"
         )
-    if network.space != predictor.plan.space:
+    if network.space != predictor.plan_of(study.name).space:
         raise OvnasError("the predictor was trained for another space; collect and train again")
     return material, quality
 
@@ -194,13 +195,13 @@ def _files(built: Built, home: Path) -> dict[str, str]:
     return {kind: str(home / path.parent.name / path.name) for kind, path in built.exported.files.items()}
 
 
-def _baseline(built: Built, measured: Measured, predictor: SpacePredictor, home: Path) -> dict[str, Any]:
+def _baseline(built: Built, measured: Measured, plan: Plan, home: Path) -> dict[str, Any]:
     return {
         "top1_fp32": built.top1_fp32,
         "top1_int8": built.top1_int8,
         "latency_us": measured.latency_us,
         "throughput_sps": measured.throughput_sps,
-        "macs": predictor.plan.space.macs(built.architecture),
+        "macs": plan.space.macs(built.architecture),
         "int8_layers": [built.n_int8_layers, built.n_layers],
         "files": _files(built, home),
     }

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from predictor.base import KernelPredictor
+from predictor.base import LatencyPredictor
 from predictor.dataset import Dataset, load_dataset
+from predictor.network import Network
 from predictor.registry import PREDICTORS, make_predictor
 
 
 @dataclass(frozen=True)
 class Trained:
     name: str
-    predictor: KernelPredictor
+    predictor: LatencyPredictor
 
 
 @pytest.fixture(scope="session")
@@ -26,18 +27,24 @@ def measurements(known, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def data(measurements) -> Dataset:
-    return load_dataset(measurements)
+    return load_dataset([measurements])
 
 
 @pytest.fixture(scope="session", params=sorted(PREDICTORS))
 def trained(request, data) -> Trained:
-    return Trained(request.param, make_predictor(request.param, seed=3).fit(data.train))
+    return Trained(request.param, data.fit(make_predictor(request.param, seed=3), data.train))
+
+
+@pytest.fixture(scope="session")
+def networks_of(known, data):
+    """Architectures as a predictor sees them."""
+    return lambda architectures: [Network.planned(known.plan, a, data.conditions) for a in architectures]
 
 
 @pytest.fixture(scope="session")
 def unseen(data, known) -> list:
     """Architectures that none of the measured networks has, some with dropped blocks."""
-    measured = {r.architecture for r in data.networks}
+    measured = {e.record.architecture for e in data.examples}
     found = [a for a in known.architectures(200, seed=9) if a not in measured]
     assert len({a.depth for a in found}) == 6
     return found

@@ -8,15 +8,18 @@ import pytest
 
 from predictor.base import KernelPredictor
 from predictor.compiled import CHUNK, CompiledPredictor
+from predictor.network import Conditions, Network
 from profiling.kernel import Kernel
 from profiling.plan import Plan, PlannedKernel
 from supernet import Space
 from supernet.space import dim_size
 
+CONDITIONS = Conditions(1, 1, 2**15, 2**20, 2**25)
+
 
 @pytest.fixture(scope="module")
-def compiled(trained, known) -> CompiledPredictor:
-    return CompiledPredictor(known.plan, trained.predictor)
+def compiled(trained, known, data) -> CompiledPredictor:
+    return CompiledPredictor(known.plan, trained.predictor, data.conditions)
 
 
 class Lookup(KernelPredictor):
@@ -24,10 +27,10 @@ class Lookup(KernelPredictor):
 
     overhead_us_ = 0.25
 
-    def kernel_latency_us(self, kernels):
+    def kernel_latency_us(self, kernels, conditions):
         return np.array([np.random.default_rng(zlib.crc32(repr(k).encode())).random() for k in kernels])
 
-    def fit(self, networks):
+    def fit(self, networks, latency_us, kernel_us=None):
         return self
 
     def save(self, folder):
@@ -37,11 +40,11 @@ class Lookup(KernelPredictor):
         return self
 
 
-def test_compiled_is_the_uncompiled_sum(compiled, trained, known, rng):
+def test_compiled_is_the_uncompiled_sum(compiled, trained, known, networks_of, rng):
     space = known.plan.space
     architectures = [space.smallest, space.largest, *(space.sample(rng) for _ in range(300))]
     assert len({a.depth for a in architectures}) == 6
-    expected = trained.predictor.predict([known.plan.of(a) for a in architectures])
+    expected = trained.predictor.predict(networks_of(architectures))
     found = compiled.predict_codes(space.encode_all(architectures))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -73,8 +76,8 @@ def test_every_kernel_counts_where_it_is_alive(plan, rng):
     codes = np.array(list(itertools.product(*(range(len(s.choices)) for s in space.slots))))
     codes = np.unique(space.canonical(codes), axis=0)
     assert len(codes) == round(10**space.log10_size)
-    found = CompiledPredictor(plan, predictor).predict_codes(codes)
-    expected = predictor.predict([plan.of(space.decode(row)) for row in codes])
+    found = CompiledPredictor(plan, predictor, CONDITIONS).predict_codes(codes)
+    expected = predictor.predict([Network.planned(plan, space.decode(row), CONDITIONS) for row in codes])
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 

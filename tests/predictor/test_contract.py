@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -15,48 +16,44 @@ TOLERANCE = {"macs": (1e-5, 1e-5)}
 USUAL_TOLERANCE = (0.015, 0.08)
 
 
-def kernels_of(known, architectures):
-    return [known.plan.of(a) for a in architectures]
-
-
-def test_a_known_law_is_recovered_on_unseen_architectures(trained, known, unseen):
+def test_a_known_law_is_recovered_on_unseen_architectures(trained, known, unseen, networks_of):
     truth = np.array([known.latency_us(a) for a in unseen])
-    error = np.abs(trained.predictor.predict(kernels_of(known, unseen)) / truth - 1)
+    error = np.abs(trained.predictor.predict(networks_of(unseen)) / truth - 1)
     mean, largest = TOLERANCE.get(trained.name, USUAL_TOLERANCE)
     assert error.mean() < mean
     assert error.max() < largest
     assert np.abs(truth.mean() / truth - 1).mean() > 0.2  # a constant would not do
 
 
-def test_predictions_are_finite_and_positive(trained, known):
+def test_predictions_are_finite_and_positive(trained, known, networks_of, data):
     space = known.plan.space
     architectures = [space.smallest, space.largest, *known.architectures(300, seed=4)]
-    latency = trained.predictor.predict(kernels_of(known, architectures))
+    latency = trained.predictor.predict(networks_of(architectures))
     assert latency.shape == (len(architectures),)
     assert latency.dtype == np.float64
     assert np.isfinite(latency).all()
     assert (latency > 0).all()
-    assert (trained.predictor.kernel_latency_us(known.plan.of(space.largest)) >= 0).all()
+    assert (trained.predictor.kernel_latency_us(known.plan.of(space.largest), data.conditions) >= 0).all()
 
 
-def test_a_network_is_its_overhead_and_its_kernels(trained, known, unseen):
+def test_a_network_is_its_overhead_and_its_kernels(trained, unseen, networks_of):
     """Networks given together, alone, in another order, or with a kernel twice."""
-    networks = kernels_of(known, unseen[:20])
+    networks = networks_of(unseen[:20])
     together = trained.predictor.predict(networks)
     for network, expected in zip(networks, together, strict=True):
-        by_kernel = trained.predictor.kernel_latency_us(network)
-        assert by_kernel.shape == (len(network),)
+        by_kernel = trained.predictor.kernel_latency_us(network.kernels, network.conditions)
+        assert by_kernel.shape == (len(network.kernels),)
         assert trained.predictor.overhead_us_ + by_kernel.sum() == pytest.approx(expected, rel=1e-9)
     np.testing.assert_allclose(trained.predictor.predict(networks[::-1]), together[::-1], rtol=1e-12)
-    (twice,) = trained.predictor.predict([networks[0] * 2])
+    (twice,) = trained.predictor.predict([dataclasses.replace(networks[0], kernels=networks[0].kernels * 2)])
     assert twice - trained.predictor.overhead_us_ == pytest.approx(
         2 * (together[0] - trained.predictor.overhead_us_), rel=1e-9
     )
 
 
-def test_no_networks_are_no_predictions(trained):
+def test_no_networks_are_no_predictions(trained, data):
     assert trained.predictor.predict([]).shape == (0,)
-    assert trained.predictor.kernel_latency_us([]).shape == (0,)
+    assert trained.predictor.kernel_latency_us([], data.conditions).shape == (0,)
 
 
 def test_clones_have_the_parameters_and_nothing_learned(trained):
@@ -77,13 +74,13 @@ def test_parameters_are_stored_as_given(name):
         made.set_params(unheard_of=1)
 
 
-def test_fitting_is_repeatable_and_starts_afresh(trained, data, known, unseen):
-    networks = kernels_of(known, unseen)
+def test_fitting_is_repeatable_and_starts_afresh(trained, data, unseen, networks_of):
+    networks = networks_of(unseen)
     expected = trained.predictor.predict(networks)
-    again = clone(trained.predictor).fit(data.train)
+    again = data.fit(clone(trained.predictor), data.train)
     np.testing.assert_array_equal(again.predict(networks), expected)
-    assert again.fit(data.test) is again
-    again.fit(data.train)
+    assert data.fit(again, data.test) is again
+    data.fit(again, data.train)
     np.testing.assert_array_equal(again.predict(networks), expected)
 
 
@@ -91,21 +88,22 @@ CODE = """
 import json, pathlib, sys
 from predictor.dataset import load_dataset
 from predictor.registry import PREDICTORS, make_predictor
-data = load_dataset(pathlib.Path(sys.argv[1]))
-networks = [data.plan.of(r.architecture) for r in data.test]
-found = {n: make_predictor(n, seed=3).fit(data.train).predict(networks).tolist() for n in sorted(PREDICTORS)}
+data = load_dataset([pathlib.Path(sys.argv[1])])
+networks = [e.network for e in data.test]
+fitted = {n: data.fit(make_predictor(n, seed=3), data.train) for n in sorted(PREDICTORS)}
+found = {n: predictor.predict(networks).tolist() for n, predictor in fitted.items()}
 print(json.dumps(found))
 """
 
 
 def test_the_seed_decides_in_any_process(measurements, data, in_other_process):
     found = in_other_process(CODE, measurements, hash_seed=2)
-    networks = [data.plan.of(r.architecture) for r in data.test]
-    here = {name: make_predictor(name, seed=3).fit(data.train).predict(networks) for name in PREDICTORS}
+    networks = [e.network for e in data.test]
+    here = {name: data.fit(make_predictor(name, seed=3), data.train).predict(networks) for name in PREDICTORS}
     assert json.loads(found) == {name: latency.tolist() for name, latency in here.items()}
 
 
 def test_fitting_changes_no_record(data, trained):
     before = repr(data.train)
-    clone(trained.predictor).fit(data.train)
+    data.fit(clone(trained.predictor), data.train)
     assert repr(data.train) == before

@@ -9,12 +9,16 @@ from predictor.evaluation import evaluate, speed_of
 
 def test_predictions_stand_beside_the_measurements_of_the_test_part(trained, data, known):
     found = evaluate(trained.name, trained.predictor, data)
-    networks = [known.plan.of(r.architecture) for r in data.test]
-    kernels = [k for network in networks for k in network]
-    assert found.measured == pytest.approx([known.latency_us(r.architecture) for r in data.test], rel=1e-6)
+    networks = [e.network for e in data.test]
+    kernels = [k for network in networks for k in network.kernels]
+    assert found.measured == pytest.approx(
+        [known.latency_us(e.record.architecture) for e in data.test], rel=1e-6
+    )
     np.testing.assert_array_equal(found.predicted, trained.predictor.predict(networks))
     assert found.kernel_measured == pytest.approx([known.kernel_us(k) for k in kernels], rel=1e-5)
-    np.testing.assert_array_equal(found.kernel_predicted, trained.predictor.kernel_latency_us(kernels))
+    np.testing.assert_array_equal(
+        found.kernel_predicted, trained.predictor.kernel_latency_us(kernels, data.conditions)
+    )
     assert found.kernel_kinds == tuple(k.kind for k in kernels)
 
 
@@ -27,9 +31,9 @@ def test_metrics_of_both_levels(trained, data):
     assert value["architectures_per_s"] > 0
 
 
-def test_speed_is_architectures_by_the_best_of_three(trained, known, monkeypatch):
+def test_speed_is_architectures_by_the_best_of_three(trained, known, data, monkeypatch):
     """On a clock on which the three runs take 4, 2 and 8 seconds."""
     ticks = iter([0, 4, 10, 12, 20, 28])
     monkeypatch.setattr("predictor.evaluation.time.perf_counter", lambda: next(ticks))
     monkeypatch.setattr("predictor.evaluation.SPEED_SAMPLE", 1000)
-    assert speed_of(CompiledPredictor(known.plan, trained.predictor)) == 500
+    assert speed_of(CompiledPredictor(known.plan, trained.predictor, data.conditions)) == 500

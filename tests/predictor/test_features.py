@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from predictor.features import FEATURES, feature_matrix
+from predictor.network import Conditions
 from profiling.kernel import Kernel
 
 CONVOLUTION = Kernel("Convolution", 1, 24, 12, 12, 40, 6, 6, 3, 3, 24, 2, 4, "u8", "f32")
+CONDITIONS = Conditions(1, 1, 2**15, 2**20, 2**25)
 ODD = [
     Kernel("SomethingNew", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "", "weird"),
     Kernel("FullyConnected", 1, 7, 1, 1, 1, 1, 1, 1, 1, 7, 1, 1, "f32", "f32"),
@@ -19,7 +21,7 @@ ODD = [
 
 
 def feature(kernel: Kernel, name: str) -> float:
-    return float(feature_matrix([kernel])[0, FEATURES.index(name)])
+    return float(feature_matrix([kernel], CONDITIONS)[0, FEATURES.index(name)])
 
 
 def test_names_are_unique():
@@ -28,17 +30,17 @@ def test_names_are_unique():
 
 def test_a_row_a_kernel_a_column_a_name():
     kernels = [CONVOLUTION, *ODD]
-    matrix = feature_matrix(kernels)
+    matrix = feature_matrix(kernels, CONDITIONS)
     assert matrix.shape == (len(kernels), len(FEATURES))
-    assert feature_matrix([]).shape == (0, len(FEATURES))
+    assert feature_matrix([], CONDITIONS).shape == (0, len(FEATURES))
     for row, kernel in zip(matrix, kernels, strict=True):
-        np.testing.assert_array_equal(row, feature_matrix([kernel])[0])
-    np.testing.assert_array_equal(feature_matrix(kernels[::-1]), matrix[::-1])
+        np.testing.assert_array_equal(row, feature_matrix([kernel], CONDITIONS)[0])
+    np.testing.assert_array_equal(feature_matrix(kernels[::-1], CONDITIONS), matrix[::-1])
 
 
 @pytest.mark.parametrize("kernel", ODD, ids=str)
 def test_odd_kernels_have_finite_features(kernel):
-    assert np.isfinite(feature_matrix([kernel])).all()
+    assert np.isfinite(feature_matrix([kernel], CONDITIONS)).all()
 
 
 def test_values_by_hand():
@@ -75,9 +77,9 @@ def test_one_kind_has_one_column():
     columns = [i for i, name in enumerate(FEATURES) if name.startswith("is_")]
     for name in (n for n in FEATURES if n.startswith("is_")):
         kind = next(k for k in KINDS if k.lower() == name.removeprefix("is_"))
-        row = feature_matrix([dataclasses.replace(CONVOLUTION, kind=kind)])[0]
+        row = feature_matrix([dataclasses.replace(CONVOLUTION, kind=kind)], CONDITIONS)[0]
         assert row[columns].sum() == row[FEATURES.index(name)] == 1
-    assert feature_matrix([ODD[0]])[0, columns].sum() == 0
+    assert feature_matrix([ODD[0]], CONDITIONS)[0, columns].sum() == 0
 
 
 KINDS = ("Convolution", "FullyConnected", "Pooling", "Reduce", "Reorder", "Subgraph", "Eltwise", "Reshape")
@@ -88,4 +90,4 @@ def test_every_field_of_a_kernel_shows_in_its_features(field):
     value = getattr(CONVOLUTION, field)
     changed = {"kind": "Pooling", "in_precision": "f32", "out_precision": "u8"}.get(field)
     other = dataclasses.replace(CONVOLUTION, **{field: changed or 2 * value + 1})
-    assert not np.array_equal(feature_matrix([other]), feature_matrix([CONVOLUTION]))
+    assert not np.array_equal(feature_matrix([other], CONDITIONS), feature_matrix([CONVOLUTION], CONDITIONS))

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from predictor import registry
-from predictor.base import KernelPredictor
+from predictor.base import LatencyPredictor
 from predictor.registry import PREDICTORS, make_predictor, register
 from supernet import OvnasError
 
@@ -38,7 +38,7 @@ def test_members_are_what_their_entry_says(name):
     module, _, kind = PREDICTORS[name].partition(":")
     predictor = make_predictor(name, seed=7)
     assert type(predictor) is getattr(importlib.import_module(module), kind)
-    assert isinstance(predictor, KernelPredictor)
+    assert isinstance(predictor, LatencyPredictor)
     assert predictor.get_params().get("seed", 7) == 7
     assert not [attribute for attribute in vars(predictor) if attribute.endswith("_")]
 

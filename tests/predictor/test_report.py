@@ -69,10 +69,10 @@ def reported(measurements, write_study, tmp_path_factory):
 
 def test_training_judges_what_it_saved(reported):
     _, runs, trained, _ = reported
-    data = load_dataset(runs / "tiny" / "profiling" / "measurements.sqlite", seed=5)
+    data = load_dataset([runs / "tiny" / "profiling" / "measurements.sqlite"], seed=5)
     saved = load(runs / "tiny" / "predictor" / "xgb")
-    predicted = saved.predict([r.architecture for r in data.test])
-    assert trained["network"] == accuracy_of(np.array([r.latency_us for r in data.test]), predicted)
+    predicted = saved.predict([e.record.architecture for e in data.test])
+    assert trained["network"] == accuracy_of(data.latencies(data.test), predicted)
     assert (trained["train_networks"], trained["test_networks"]) == (42, 18)
     assert trained["folder"] == str(runs / "tiny" / "predictor" / "xgb")
     assert (saved.card["seed"], saved.card["anchor_us"]) == (5, data.anchor_us)
@@ -98,8 +98,8 @@ def test_the_table_is_the_predictions(reported, known):
     _, runs, _, value = reported
     table = pd.read_csv(runs / "tiny" / "predictor" / "report.csv")
     assert list(table) == ["architecture", "measured_us", "xgb_us", "macs_us"]
-    data = load_dataset(runs / "tiny" / "profiling" / "measurements.sqlite", seed=5)
-    assert list(table["architecture"]) == [str(r.architecture) for r in data.test]
+    data = load_dataset([runs / "tiny" / "profiling" / "measurements.sqlite"], seed=5)
+    assert list(table["architecture"]) == [str(e.record.architecture) for e in data.test]
     assert accuracy_of(table["measured_us"].to_numpy(), table["xgb_us"].to_numpy()) == pytest.approx(
         value["predictors"]["xgb"]["network"]
     )
@@ -212,8 +212,8 @@ def test_collect_train_and_report(write_study, own_lock, tmp_path, monkeypatch):
 
     monkeypatch.setattr(collect, "_repeat_in_fresh_process", lambda *_: None)
     path = collect.store_path(cli.argparse.Namespace(name="tiny"), runs)
-    before = repr(load_dataset(path).networks)
+    before = repr(load_dataset([path]).examples)
     again = run(collect.main, *options, "--budget", "14")
     assert (again["networks"], again["kernels"]) == (14, collected["kernels"])
-    assert repr(load_dataset(path).networks) == before
+    assert repr(load_dataset([path]).examples) == before
     assert run(report.main, *options)["predictors"].keys() == value["predictors"].keys()

@@ -16,7 +16,8 @@ from supernet import OvnasError
 @pytest.fixture
 def folder(trained, data, tmp_path) -> Path:
     facts = {**data.meta, "anchor_us": data.anchor_us, "seed": 3}
-    save(trained.name, trained.predictor, data.plan, data.train, facts, tmp_path / "predictor" / trained.name)
+    place = tmp_path / "predictor" / trained.name
+    save(trained.name, trained.predictor, data.plans, data.train, facts, place, residuals=[0.01, -0.02])
     return tmp_path / "predictor" / trained.name
 
 
@@ -26,13 +27,13 @@ def change(folder: Path, **values) -> None:
     (folder / CARD).write_text(json.dumps({k: v for k, v in card.items() if v is not None}))
 
 
-def test_round_trip(trained, folder, data, known, unseen):
+def test_round_trip(trained, folder, data, unseen, networks_of):
     loaded = load(folder)
-    expected = trained.predictor.predict([known.plan.of(a) for a in unseen])
+    expected = trained.predictor.predict(networks_of(unseen))
     np.testing.assert_array_equal(loaded.predict(unseen), expected)
-    codes = data.plan.space.encode_all(unseen)
+    codes = data.plans["tiny"].space.encode_all(unseen)
     np.testing.assert_allclose(loaded.compiled().predict_codes(codes), expected, rtol=1e-6)
-    assert (loaded.name, loaded.plan) == (trained.name, data.plan)
+    assert (loaded.name, loaded.plan) == (trained.name, data.plans["tiny"])
     assert type(loaded.predictor) is type(trained.predictor)
     assert loaded.predictor.get_params() == trained.predictor.get_params()
     np.testing.assert_array_equal(predictor.load(str(folder)).predict(unseen), expected)
@@ -41,8 +42,8 @@ def test_round_trip(trained, folder, data, known, unseen):
 def test_parameters_of_ones_own_are_kept(data, tmp_path):
     from predictor.xgb import XgbPredictor
 
-    own = XgbPredictor(n_estimators=7, max_depth=2).fit(data.train)
-    save("xgb", own, data.plan, data.train, data.meta, tmp_path / "xgb")
+    own = data.fit(XgbPredictor(n_estimators=7, max_depth=2), data.train)
+    save("xgb", own, data.plans, data.train, data.meta, tmp_path / "xgb")
     loaded = load(tmp_path / "xgb").predictor
     assert loaded.get_params() == own.get_params()
     assert loaded.booster_.num_boosted_rounds() == 7
@@ -55,7 +56,7 @@ def test_the_card_says_what_it_was_trained_on(folder, trained, data):
     assert card["features"] == list(FEATURES)
     assert card["machine"] == data.meta["machine"]
     assert card["data_hash"] == data_hash(data.train)
-    assert card["train_architectures"] == [str(r.architecture) for r in data.train]
+    assert card["train_architectures"] == {"tiny": [str(e.record.architecture) for e in data.train]}
 
 
 def test_the_data_hash_is_of_the_measurements(data):
@@ -66,7 +67,7 @@ def test_the_data_hash_is_of_the_measurements(data):
 
 def test_saving_again_replaces(trained, folder, data):
     before = sorted(p.name for p in folder.iterdir())
-    save(trained.name, trained.predictor, data.plan, data.train[1:], data.meta, folder)
+    save(trained.name, trained.predictor, data.plans, data.train[1:], data.meta, folder)
     assert sorted(p.name for p in folder.iterdir()) == before
     assert [p.name for p in folder.parent.iterdir()] == [trained.name]
     assert load(folder).card["data_hash"] == data_hash(data.train[1:])
@@ -107,7 +108,7 @@ def test_a_cut_or_binary_card_is_refused(folder):
 @pytest.mark.parametrize(
     "values",
     [
-        {"plan": None},
+        {"plans": None},
         {"state": None},
         {"predictor": None},
         {"state": {}},
@@ -127,7 +128,7 @@ def test_a_card_with_wrong_values_is_refused(folder, values):
 
 @pytest.mark.parametrize("plan", [{}, {"space": {}, "kernels": []}, []])
 def test_a_card_with_another_plan_is_refused(folder, plan):
-    change(folder, plan=plan)
+    change(folder, plans={"tiny": plan})
     with pytest.raises(OvnasError, match=r"not the JSON of a|damaged"):
         load(folder)
 

@@ -38,10 +38,9 @@ def prepared(tmp_path_factory, write_study):
     file = write_study(folder)
     study = Study.load(str(file))
     predictor = MacsPredictor().restore(folder, {"overhead_us": 10.0, "us_per_mac": 1e-6})
-    facts = {"machine": read_machine(), "target": read_target(study.target), "anchor_us": 10.0}
-    save(
-        "macs", predictor, Plan(make_network(study).space, ()), [], facts, folder / "runs/tiny/predictor/macs"
-    )
+    facts = {"machine": read_machine(), "target": read_target(study.target), "anchor_us": {"tiny": 10.0}}
+    plans = {"tiny": Plan(make_network(study).space, ())}
+    save("macs", predictor, plans, [], facts, folder / "runs/tiny/predictor/macs")
     return folder
 
 
