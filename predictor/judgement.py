@@ -72,9 +72,7 @@ class Judgement:
                 "coverage_interval": self.spread["coverage"].to_json(),
                 "width": _finite(self.values["width"]),
                 "width_interval": [_finite(v) for v in self.spread["width"].to_json()],
-                "deciles": [
-                    {k: _finite(v) for k, v in d.to_json().items()} for d in deciles(own)
-                ],
+                "deciles": [{k: _finite(v) for k, v in d.to_json().items()} for d in deciles(own)],
             },
             "against": {
                 other: {name: d.to_json() for name, d in found.items() if _finite(d.value) is not None}

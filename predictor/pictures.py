@@ -129,7 +129,7 @@ def coverage_by_latency(judgement: Judgement) -> Figure:
     figure = new_figure()
     upper, lower = figure.subplots(2, 1, sharex=True)
     groups = deciles(judgement.evaluation)
-    labels = [f"{d.low_us / 1e3:.3g}–{d.high_us / 1e3:.3g}" for d in groups]
+    labels = [f"{d.low_us / 1e3:.3g}-{d.high_us / 1e3:.3g}" for d in groups]
     upper.bar(labels, [100 * d.coverage for d in groups], color=BLUE)
     upper.axhline(90, color=ORANGE, linestyle="--", linewidth=1.5)
     upper.set(ylabel="held, %", ylim=(0, 105))

@@ -42,7 +42,8 @@ figcaption { color: #5f6368; font-size: 14px; padding: 0 12px 8px; }
 td small { display: block; color: #5f6368; font-size: 12px; font-weight: 400; }
 td.good { color: #00693e; font-weight: 600; } td.bad { color: #a50e0e; font-weight: 600; }
 td.bar { background: linear-gradient(to left, #cfe3f1 var(--share), transparent var(--share)) no-repeat; }
-details { margin: 8px 0; background: #fff; border: 1px solid #dadce0; border-radius: 10px; padding: 8px 14px; }
+details { margin: 8px 0; padding: 8px 14px; }
+details { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
 summary { cursor: pointer; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 details .scroll { border: 0; border-top: 1px solid #e8eaed; border-radius: 0; margin-top: 8px; }
 """
