@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.conformal import LEVEL
 from predictor.evaluation import Evaluation
 from predictor.judgement import Judgement, deciles
 from predictor.learning_curve import Point
@@ -126,24 +127,26 @@ def error_histogram(evaluation: Evaluation) -> Figure:
 
 def coverage_by_latency(judgement: Judgement) -> Figure:
     """Per tenth of the test networks: the share that the interval holds, and its width."""
-    figure = new_figure()
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    figure = new_figure(10, 3.4)
+    left, right = figure.subplots(1, 2)
     groups = deciles(judgement.evaluation)
     labels = [f"{d.low_us / 1e3:.3g}-{d.high_us / 1e3:.3g}" for d in groups]
-    upper.bar(labels, [100 * d.coverage for d in groups], color=BLUE)
-    upper.axhline(90, color=ORANGE, linestyle="--", linewidth=1.5)
-    upper.set(ylabel="held, %", ylim=(0, 105))
-    lower.bar(labels, [100 * d.width if np.isfinite(d.width) else 0 for d in groups], color=GREY)
-    lower.set(ylabel="width, %", xlabel="measured latency, ms")
-    lower.tick_params(axis="x", labelrotation=35, labelsize=8)
-    for axes in (upper, lower):
+    left.bar(labels, [100 * d.coverage for d in groups], color=BLUE)
+    left.axhline(100 * LEVEL, color=ORANGE, linestyle="--", linewidth=1.5, label=f"wanted: {LEVEL:.0%}")
+    left.set(ylabel="held by the interval, %", ylim=(0, 105))
+    left.legend(loc="lower left", facecolor="white", frameon=True)
+    right.bar(labels, [100 * d.width if np.isfinite(d.width) else 0 for d in groups], color=GREY)
+    right.set(ylabel="median width, %")
+    for axes in (left, right):
+        axes.set_xlabel("measured latency, ms")
+        axes.tick_params(axis="x", labelrotation=35, labelsize=8)
         axes.grid(axis="x", visible=False)
     return figure
 
 
 def learning_curves(points: Sequence[Point], ceiling: float | None) -> Figure:
     """Mean error against networks learned from: a line through the mean of the draws, each draw a dot."""
-    figure = new_figure()
+    figure = new_figure(10, 4)
     axes = figure.subplots()
     for name in dict.fromkeys(p.name for p in points):
         own = [p for p in points if p.name == name]

@@ -115,7 +115,7 @@ def worst_networks(
         kernels: list[dict[str, Any]] = []
         if evaluation.knows_kernels:
             own = np.flatnonzero(evaluation.kernel_networks == place)
-            rows = [
+            rows: list[dict[str, Any]] = [
                 {
                     "layer": evaluation.kernel_layers[i],
                     "kind": evaluation.kernel_kinds[i],

@@ -209,12 +209,7 @@ def _coverage(page: Page, material: Material) -> None:
         f"width is {interval['width']:.2%} of the prediction."
     )
     page.figures(
-        (pictures.coverage_by_latency(best), "By latency, from the fastest to the slowest networks."),
-        *(
-            [(pictures.importance_bars(material.value["importance"]), f"What {best.name} looks at.")]
-            if material.value["importance"]
-            else []
-        ),
+        (pictures.coverage_by_latency(best), "By latency, from the fastest to the slowest networks.")
     )
 
 
@@ -270,22 +265,24 @@ def _kernels(page: Page, material: Material) -> None:
     rows: list[list[str | Cell]] = []
     for name, found in material.value["predictors"].items():
         own = found["kernel"]
-        figures = (
+        accuracy = (
             ["", "", "", ""]
             if own is None
             else [*(f"{own[k]:.1%}" for k in ("mape", "bias", "within_10")), f"{own['kendall_tau']:.3f}"]
         )
-        rows.append([name, *figures, f"{found['architectures_per_s'] / 1e6:.1f} million"])
+        rows.append([name, *accuracy, f"{found['architectures_per_s'] / 1e6:.1f} million"])
     page.table(
         ("predictor", "mean error", "bias", "in 10 %", "tau", "architectures a second, compiled"), rows
     )
+    figures = []
     if best.evaluation.knows_kernels:
-        page.figures(
-            (
-                pictures.kernel_errors(best.evaluation),
-                f"By kind of kernel, {best.name}; errors weighted by time.",
-            )
-        )
+        caption = f"By kind of kernel, {best.name}; errors weighted by time."
+        figures.append((pictures.kernel_errors(best.evaluation), caption))
+    if material.value["importance"]:
+        shown = pictures.importance_bars(material.value["importance"])
+        figures.append((shown, f"What {best.name} looks at."))
+    if figures:
+        page.figures(*figures)
     page.text(
         "A kernel's measured time is its counter's share of the clean end-to-end latency, so that kernels "
         "sum to what was measured without counters. A ridge on the architecture's codes knows no kernels.",
