@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from scipy.optimize import nnls
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import Tags
 
 from predictor.tables import Tables, kernel_tables
 from profiling.kernel import Kernel
@@ -19,13 +21,18 @@ from supernet.errors import OvnasError
 if TYPE_CHECKING:
     from predictor.network import Conditions, Network
 
-__all__ = ["KernelPredictor", "LatencyPredictor", "kernel_rows"]
+__all__ = ["KernelPredictor", "LatencyPredictor", "kernel_rows", "sums_to_latency"]
 
 Floats = NDArray[np.float64]
 
 
-class LatencyPredictor(BaseEstimator, ABC):  # type: ignore[misc]
-    """A scikit-learn estimator whose samples are networks. What is learned ends in an underscore."""
+class LatencyPredictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """A scikit-learn regressor whose samples are networks. What is learned ends in an underscore."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
 
     @abstractmethod
     def fit(
@@ -92,3 +99,11 @@ def kernel_rows(
         raise OvnasError("kernel_us must hold one time for each kernel of each network")
     times = np.concatenate([np.asarray(t, dtype=np.float64) for t in kernel_us])
     return times, np.repeat(np.arange(len(networks)), lengths)
+
+
+def sums_to_latency(sums: Floats, latency_us: Floats) -> tuple[float, float]:
+    """`overhead` and `scale`, both >= 0, of latency = overhead + scale x sum of a network's kernel times, by
+    least squares of relative errors: the fixed cost of an inference, and what the counters miss."""
+    design = np.stack([np.ones_like(sums), sums], axis=1) / latency_us[:, None]
+    (overhead, scale), _ = nnls(design, np.ones_like(sums))
+    return float(overhead), float(scale)

@@ -61,7 +61,7 @@ def _columns(kernels: Sequence[Kernel], conditions: Conditions) -> dict[str, Flo
         "out_channels": out_c,
         "in_per_group": seen,
         "groups": groups,
-        "is_depthwise": ((groups > 1) & (seen == 1)).astype(np.float64),
+        "depthwise": ((groups > 1) & (seen == 1)).astype(np.float64),
         "reduction": seen * area,
         "positions": positions,
         "out_width": out_w,

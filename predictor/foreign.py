@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from predictor.base import KernelPredictor
 from predictor.features import FEATURES, feature_matrix
 from predictor.network import Conditions
-from predictor.roofline import Peak, roofline_us
+from predictor.bound import Peak, roofline_us
 from profiling.kernel import ExecutedKernel, Kernel
 from supernet.errors import OvnasError
 

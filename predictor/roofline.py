@@ -1,79 +1,80 @@
-"""The least time that a kernel can take: what it must move and compute, at the machine's peak."""
+"""A kernel's time as a sum of what it computes and what it moves, with this machine's own rates.
+
+The starting point of the boosted trees: trees alone are constant beyond the shapes that they have seen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
-from profiling.kernel import Kernel
+from predictor.features import FEATURES
 
-__all__ = ["FALLBACK", "Peak", "roofline_us"]
+__all__ = ["Roofline"]
 
-# Operations and bytes a second of one slow core of today, for machines whose peaks were not measured: on the
-# slow side, so that the bound is no promise that the machine may not keep.
-FALLBACK = {"int8_gops": 50.0, "f32_gops": 20.0, "bandwidth_gbs": 5.0}
-# No kernel starts in less.
-MIN_US = 0.5
-_SIZE = {"u8": 1, "i8": 1, "boolean": 1, "f16": 2, "bf16": 2, "i64": 8, "f64": 8}
+Floats = NDArray[np.float64]
+_PLACE = {name: i for i, name in enumerate(FEATURES)}
+_KINDS = [i for name, i in _PLACE.items() if name.startswith("is_")]
+# Millions of multiply-accumulates as executed and as written, and 100 kB read, written and of weights.
+_TERMS = {"log_tiled_macs": 1e-6, "log_macs": 1e-6, "log_in_bytes": 1e-5, "log_out_bytes": 1e-5,
+          "log_weight_bytes": 1e-5}  # fmt: skip
+LEAST_US = 0.05
 
 
-@dataclass(frozen=True)
-class Peak:
-    """10^9 operations a second (two a multiply-accumulate) in INT8 and f32, and 10^9 bytes a second; whether
-    they were measured."""
+class Roofline:
+    """Times are non-negative combinations of `_TERMS`, of tiles of output and of a constant, one combination
+    for each class of kernels (its kind, pointwise or not, depthwise or not).
 
-    int8_gops: float
-    f32_gops: float
-    bandwidth_gbs: float
-    is_measured: bool
+    A class that was never seen takes the combination of all kernels. Additive in place of the roofline
+    model's maximum (Williams et al. 2009): the sum is what non-negative least squares can fit.
+    """
+
+    def fit(self, features: Floats, time_us: Floats, weight: Floats) -> Self:
+        """Least squares of relative errors; features of shape (n, n_features), the others (n,)."""
+        classes = _classes(features)
+        self.rates_ = {str(c): _rates(features, time_us, weight, classes == c) for c in np.unique(classes)}
+        self.rates_["any"] = _rates(features, time_us, weight, np.ones(len(classes), dtype=bool))
+        return self
+
+    def predict(self, features: Floats) -> Floats:
+        """Microseconds, at least LEAST_US, shape (n,)."""
+        result = np.empty(len(features))
+        terms, classes = _terms(features), _classes(features)
+        for c in np.unique(classes):
+            chosen = classes == c
+            result[chosen] = terms[chosen] @ self.rates_.get(str(c), self.rates_["any"])
+        return np.maximum(result, LEAST_US)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value that `from_json` reads back."""
+        return {name: rates.tolist() for name, rates in self.rates_.items()}
 
     @classmethod
-    def of(cls, meta: dict[str, Any]) -> Peak:
-        """From the facts of a store or a card; FALLBACK where they have no usable peak. A CPU without
-        INT8 arithmetic (0 operations) computes at its f32 speed."""
-        found = meta.get("peak") or {}
-        values = {key: float(found.get(key) or 0.0) for key in FALLBACK}
-        if min(values["f32_gops"], values["bandwidth_gbs"]) <= 0:
-            return cls(**FALLBACK, is_measured=False)
-        values["int8_gops"] = values["int8_gops"] or values["f32_gops"]
-        return cls(**values, is_measured=True)
+    def from_json(cls, value: dict[str, Any]) -> Roofline:
+        """Reads `to_json`'s value."""
+        result = cls()
+        result.rates_ = {name: np.array(rates, dtype=np.float64) for name, rates in value.items()}
+        return result
 
 
-def roofline_us(kernels: Sequence[Kernel], peak: Peak) -> NDArray[np.float64]:
-    """A lower bound in microseconds, shape (n_kernels,): the larger of bytes over bandwidth and
-    operations over peak (Williams, Waterman & Patterson 2009), never below MIN_US."""
-    return np.array([max(MIN_US, _memory_us(k, peak), _compute_us(k, peak)) for k in kernels])
+def _rates(features: Floats, time_us: Floats, weight: Floats, chosen: NDArray[np.bool_]) -> Floats:
+    scale = np.sqrt(weight[chosen]) / time_us[chosen]
+    rates, _ = nnls(_terms(features[chosen]) * scale[:, None], time_us[chosen] * scale)
+    return np.asarray(rates, dtype=np.float64)
 
 
-def _compute_us(kernel: Kernel, peak: Peak) -> float:
-    gops = peak.int8_gops if _size(kernel.in_precision) == 1 else peak.f32_gops
-    return 2 * _macs(kernel) / (1e3 * gops)
+def _terms(features: Floats) -> Floats:
+    columns = [np.expm1(features[:, _PLACE[name]]) * unit for name, unit in _TERMS.items()]
+    tiles = features[:, _PLACE["positions"]] * features[:, _PLACE["out_tiles"]] * 1e-5
+    return np.stack([np.ones(len(features)), *columns, tiles], axis=1)
 
 
-def _macs(kernel: Kernel) -> int:
-    """Also of a product of two activations, whose inner dimension is the last one of its first input."""
-    if kernel.kind not in ("MatMul", "Gemm"):
-        return kernel.macs
-    inner = next((n for n in (kernel.in_width, kernel.in_height) if n > 1), kernel.in_channels)
-    return kernel.batch * kernel.out_channels * kernel.out_height * kernel.out_width * inner
-
-
-def _memory_us(kernel: Kernel, peak: Peak) -> float:
-    inputs = kernel.batch * kernel.in_channels * kernel.in_height * kernel.in_width
-    outputs = kernel.batch * kernel.out_channels * kernel.out_height * kernel.out_width
-    area = kernel.kernel_height * kernel.kernel_width
-    weights = kernel.out_channels * kernel.in_per_group * area
-    n_bytes = (
-        (inputs + weights) * _size(kernel.in_precision)
-        + outputs * _size(kernel.out_precision)
-        + outputs * _size(kernel.out_precision) * max(0, kernel.n_inputs - 1)
-    )
-    return n_bytes / (1e3 * peak.bandwidth_gbs)
-
-
-def _size(precision: str) -> int:
-    return _SIZE.get(precision, 4)
+def _classes(features: Floats) -> NDArray[np.int64]:
+    is_kind = features[:, _KINDS]
+    kind = np.where(is_kind.any(axis=1), np.argmax(is_kind, axis=1), len(_KINDS))
+    is_wide = features[:, _PLACE["kernel_area"]] > 1
+    is_depthwise = features[:, _PLACE["depthwise"]] > 0
+    return np.asarray(4 * kind + 2 * is_depthwise + is_wide, dtype=np.int64)

@@ -1,108 +1,153 @@
-"""Gradient-boosted trees on kernels."""
+"""Gradient-boosted trees on kernels, fitted to networks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import xgboost
 from numpy.typing import NDArray
 
-from predictor.base import KernelPredictor, kernel_rows
+from predictor.base import KernelPredictor, kernel_rows, sums_to_latency
+from predictor.boosting import BoostedTrees, Sums
 from predictor.features import FEATURES, feature_matrix, network_features
 from predictor.network import Conditions, Network
+from predictor.roofline import Roofline
 from profiling.kernel import Kernel
 from supernet.errors import OvnasError
 
-__all__ = ["XgbPredictor"]
+__all__ = ["XgbPredictor", "balanced", "fit_trees"]
 
 Floats = NDArray[np.float64]
-MODEL_FILE = "model.ubj"
-# XGBoost's threads wait for each other by spinning: where another process is busy, a fit of these few
-# thousand rows takes a hundred times longer with two than with one.
-THREADS = 1
+MIN_NETWORKS = 5
 
 
 class XgbPredictor(KernelPredictor):
-    """XGBoost on the logarithm of a kernel's latency (Chen & Guestrin, KDD 2016).
+    """XGBoost on the logarithm of a kernel's latency over its roofline, so fitted that the sums meet the
+    end-to-end latencies (see `predictor.boosting`).
 
-    A kernel counts as much as its share of the time, for the sum is what must be right. The sum is then
-    fitted to the clean end-to-end latencies: `overhead_us_` and `scale_`.
+    `sum_weight` is how much a network's sum counts in units of all its kernels together; a sum that is
+    further than `outlier` (a relative error) from its network's latency counts less.
     """
+
+    # What `predictor.tune` chooses from, by cross-validation over networks.
+    CANDIDATES: ClassVar[dict[str, tuple[float, ...]]] = {
+        "n_estimators": (100, 200, 400),
+        "n_joint": (0, 150, 300),
+        "learning_rate": (0.03, 0.05, 0.1),
+        "max_depth": (3, 4, 6),
+        "colsample_bytree": (0.3, 0.5, 0.8),
+        "reg_lambda": (1.0, 5.0),
+        "sum_weight": (1.0, 5.0, 20.0),
+    }
 
     def __init__(
         self,
-        n_estimators: int = 600,
+        n_estimators: int = 200,
+        n_joint: int = 150,
         learning_rate: float = 0.05,
-        max_depth: int = 6,
-        min_child_weight: float = 1.0,
+        max_depth: int = 4,
         subsample: float = 0.7,
-        colsample_bytree: float = 0.7,
+        colsample_bytree: float = 0.5,
+        reg_lambda: float = 1.0,
+        bags: int = 3,
+        sum_weight: float = 20.0,
+        outlier: float = 0.02,
         seed: int = 0,
     ) -> None:
         self.n_estimators = n_estimators
+        self.n_joint = n_joint
         self.learning_rate = learning_rate
         self.max_depth = max_depth
-        self.min_child_weight = min_child_weight
         self.subsample = subsample
         self.colsample_bytree = colsample_bytree
+        self.reg_lambda = reg_lambda
+        self.bags = bags
+        self.sum_weight = sum_weight
+        self.outlier = outlier
         self.seed = seed
 
     def fit(
         self, networks: Sequence[Network], latency_us: Floats, kernel_us: Sequence[Floats] | None = None
     ) -> Self:
         """Raises OvnasError with fewer than five networks."""
-        if len(networks) < 5:
-            raise OvnasError(f"a predictor needs at least 5 measured networks, but got {len(networks)}")
-        times, _ = kernel_rows(networks, kernel_us)
-        data = _matrix(network_features(networks), label=np.log(times), weight=times / times.mean() + 0.1)
-        parameters = {
-            "objective": "reg:squarederror",
-            "learning_rate": self.learning_rate,
-            "max_depth": self.max_depth,
-            "min_child_weight": self.min_child_weight,
-            "subsample": self.subsample,
-            "colsample_bytree": self.colsample_bytree,
-            "seed": self.seed,
-            "nthread": THREADS,
-        }
-        self.booster_ = xgboost.train(parameters, data, num_boost_round=self.n_estimators)
-        self.scale_, self.overhead_us_ = 1.0, 0.0
-        sums = self.predict(networks)
+        if len(networks) < MIN_NETWORKS:
+            raise OvnasError(
+                f"a predictor needs at least {MIN_NETWORKS} measured networks, but got {len(networks)}"
+            )
+        times, network = kernel_rows(networks, kernel_us)
         latency = np.asarray(latency_us, dtype=np.float64)
-        # Relative least squares of latency = overhead + scale * sum.
-        design = np.stack([np.ones_like(sums), sums], axis=1) / latency[:, None]
-        (overhead, scale), *_ = np.linalg.lstsq(design, np.ones_like(latency), rcond=None)
-        self.overhead_us_, self.scale_ = float(overhead), float(scale)
+        self.overhead_us_, scale = sums_to_latency(np.bincount(network, times, len(latency)), latency)
+        features, times = network_features(networks), scale * times
+        weight = balanced(networks)
+        self.roofline_ = Roofline().fit(features, times, weight[network])
+        self.trees_ = fit_trees(
+            self._trees(), features, times, np.log(self.roofline_.predict(features)), network, latency,
+            weight, fixed=self.overhead_us_, sum_weight=self.sum_weight, outlier=self.outlier,
+        )  # fmt: skip
         return self
 
     def kernel_latency_us(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
-        latency: Floats = np.exp(
-            self.booster_.predict(_matrix(feature_matrix(kernels, conditions))).astype(np.float64)
-        )
-        return self.scale_ * latency
+        if not kernels:
+            return np.empty(0)
+        features = feature_matrix(kernels, conditions)
+        margin = np.log(self.roofline_.predict(features))
+        latency: Floats = np.exp(self.trees_.predict(features, margin=margin))
+        return latency
 
     def importance(self) -> dict[str, float]:
         """Each feature's share of the gain, largest first."""
-        gains = self.booster_.get_score(importance_type="total_gain")
-        total = sum(gains.values())
-        return {name: gain / total for name, gain in sorted(gains.items(), key=lambda i: -i[1])}
+        return self.trees_.importance(FEATURES)
 
     def save(self, folder: Path) -> dict[str, Any]:
-        self.booster_.save_model(folder / MODEL_FILE)
-        return {"overhead_us": self.overhead_us_, "scale": self.scale_}
+        return {
+            "overhead_us": self.overhead_us_,
+            "roofline": self.roofline_.to_json(),
+            "trees": self.trees_.save(folder),
+        }
 
     def restore(self, folder: Path, state: dict[str, Any]) -> Self:
-        self.booster_ = xgboost.Booster({"nthread": THREADS})
-        try:
-            self.booster_.load_model(folder / MODEL_FILE)
-        except xgboost.core.XGBoostError:
-            raise OvnasError(f"{folder / MODEL_FILE} is missing or damaged; train again") from None
-        self.overhead_us_, self.scale_ = float(state["overhead_us"]), float(state["scale"])
+        self.overhead_us_ = float(state["overhead_us"])
+        self.roofline_ = Roofline.from_json(state["roofline"])
+        self.trees_ = self._trees().restore(folder, state["trees"], len(FEATURES))
         return self
 
+    def _trees(self) -> BoostedTrees:
+        return BoostedTrees(
+            n_estimators=self.n_estimators,
+            n_joint=self.n_joint,
+            learning_rate=self.learning_rate,
+            max_depth=self.max_depth,
+            subsample=self.subsample,
+            colsample_bytree=self.colsample_bytree,
+            reg_lambda=self.reg_lambda,
+            bags=self.bags,
+            seed=self.seed,
+        )
 
-def _matrix(features: Floats, **options: Floats) -> xgboost.DMatrix:
-    return xgboost.DMatrix(features, feature_names=list(FEATURES), nthread=THREADS, **options)
+
+def balanced(networks: Sequence[Network]) -> Floats:
+    """A weight for each network: families (spaces) count alike, and the mean is 1. Shape (n_networks,)."""
+    _, family, counts = np.unique([n.space for n in networks], return_inverse=True, return_counts=True)
+    return np.asarray(len(networks) / (len(counts) * counts[family]), dtype=np.float64)
+
+
+def fit_trees(
+    trees: BoostedTrees,
+    features: Floats,
+    times: Floats,
+    margin: Floats,
+    network: NDArray[np.int64],
+    latency: Floats,
+    weight: Floats,
+    *,
+    fixed: float,
+    sum_weight: float,
+    outlier: float,
+) -> BoostedTrees:
+    """Fits `trees` to log `times` beyond `margin` and to the networks' latencies. `network` is each row's
+    network; `weight` is each network's."""
+    n_rows = len(times) / len(latency)
+    sums = Sums(network, np.log(latency), n_rows * sum_weight * weight, fixed, outlier)
+    return trees.fit(features, np.log(times), weight[network], margin=margin, sums=sums)
