@@ -21,7 +21,7 @@ from supernet.errors import OvnasError
 if TYPE_CHECKING:
     from predictor.network import Conditions, Network
 
-__all__ = ["KernelPredictor", "LatencyPredictor", "kernel_rows", "sums_to_latency"]
+__all__ = ["KernelPredictor", "LatencyPredictor", "kernel_rows", "plain_parameters", "sums_to_latency"]
 
 Floats = NDArray[np.float64]
 
@@ -101,9 +101,16 @@ def kernel_rows(
     return times, np.repeat(np.arange(len(networks)), lengths)
 
 
-def sums_to_latency(sums: Floats, latency_us: Floats) -> tuple[float, float]:
+def sums_to_latency(times: Floats, network: NDArray[np.int64], latency_us: Floats) -> tuple[float, float]:
     """`overhead` and `scale`, both >= 0, of latency = overhead + scale x sum of a network's kernel times, by
     least squares of relative errors: the fixed cost of an inference, and what the counters miss."""
+    sums = np.bincount(network, times, len(latency_us)).astype(np.float64)
     design = np.stack([np.ones_like(sums), sums], axis=1) / latency_us[:, None]
     (overhead, scale), _ = nnls(design, np.ones_like(sums))
     return float(overhead), float(scale)
+
+
+def plain_parameters(predictor: LatencyPredictor) -> dict[str, Any]:
+    """The parameters that JSON can hold; a predictor inside another one is part of its state."""
+    plain = (int, float, str, bool, type(None))
+    return {k: v for k, v in predictor.get_params(deep=False).items() if isinstance(v, plain)}

@@ -70,7 +70,7 @@ class BoostedTrees(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike,  # noqa: N803 (the name is scikit-learn's contract)
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
@@ -79,20 +79,21 @@ class BoostedTrees(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """X of shape (n_rows, n_features), y (n_rows,). The trees learn what is left beyond `margin`, of
         shape (n_rows,), which must then be given to predict too."""
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        self.mean_ = float(np.average(y, weights=weight)) if margin is None else 0.0
-        data = _matrix(X, self._margin(X, margin), label=y, weight=weight)
-        self.boosters_ = [self._fit_one(self.seed + i, data, y, weight, sums) for i in range(self.bags)]
+        rows, labels = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
+        weight = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+        self.mean_ = float(np.average(labels, weights=weight)) if margin is None else 0.0
+        data = _matrix(rows, self._margin(rows, margin), label=labels, weight=weight)
+        self.boosters_ = [self._fit_one(self.seed + i, data, labels, weight, sums) for i in range(self.bags)]
         return self
 
-    def predict(self, X: ArrayLike, *, margin: Floats | None = None) -> Floats:
+    def predict(self, X: ArrayLike, *, margin: Floats | None = None) -> Floats:  # noqa: N803
         """Shape (n_rows,)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        data = _matrix(X, self._margin(X, margin))
-        rows = [booster.predict(data, output_margin=True) for booster in self.boosters_]
-        return np.mean(np.array(rows, dtype=np.float64), axis=0)
+        rows = validate_data(self, X, reset=False, dtype=np.float64)
+        data = _matrix(rows, self._margin(rows, margin))
+        bags = [booster.predict(data, output_margin=True) for booster in self.boosters_]
+        result: Floats = np.mean(np.array(bags, dtype=np.float64), axis=0)
+        return result
 
     def importance(self, names: Sequence[str]) -> dict[str, float]:
         """Each feature's share of the gain, largest first; those that no tree uses are left out."""
@@ -123,8 +124,8 @@ class BoostedTrees(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.mean_, self.n_features_in_ = 0.0, n_features
         return self
 
-    def _margin(self, X: Floats, margin: Floats | None) -> Floats:
-        return np.full(len(X), self.mean_) if margin is None else margin
+    def _margin(self, rows: Floats, margin: Floats | None) -> Floats:
+        return np.full(len(rows), self.mean_) if margin is None else margin
 
     def _fit_one(
         self, seed: int, data: xgboost.DMatrix, y: Floats, weight: Floats, sums: Sums | None

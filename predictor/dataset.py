@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 AnyPredictor = TypeVar("AnyPredictor", bound=LatencyPredictor)
 TEST_SHARE = 0.3
 MIN_NETWORKS = 12
+# Where nothing needs to be held out.
+MIN_LEARNED = 5
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ def load_dataset(paths: Sequence[Path], *, seed: int = 0, n_train: int | None = 
 
     Only networks that were chosen to fill the space are held out, so that they stand for all of it; the
     extremes are always learned from. `n_train` keeps the first so many of each study's others, in the
-    order of measurement. Raises OvnasError with too few networks for both parts, and for stores of
-    different machines or targets.
+    order of measurement (which fills the space); where a store has no more than that, its first `n_train`
+    are learned from and the rest is held out, if any. Raises OvnasError with too few networks, and for
+    stores of different machines or targets.
     """
     plans: dict[str, Plan] = {}
     anchor_us: dict[str, float] = {}
@@ -98,9 +101,10 @@ def load_dataset(paths: Sequence[Path], *, seed: int = 0, n_train: int | None = 
             study = str(own["study"])
             if study in plans:
                 raise OvnasError(f"study {study!r} is given twice; give each one once")
-            if len(records) < MIN_NETWORKS:
+            least = MIN_NETWORKS if n_train is None else max(n_train, MIN_LEARNED)
+            if len(records) < least:
                 raise OvnasError(
-                    f"{path} holds {len(records)} networks, but {MIN_NETWORKS} are needed to learn and to "
+                    f"{path} holds {len(records)} networks, but {least} are needed to learn and to "
                     "judge; measure more with: python -m profiling.collect"
                 )
             plans[study], anchor_us[study] = plan, store.anchor_us()
@@ -111,7 +115,7 @@ def load_dataset(paths: Sequence[Path], *, seed: int = 0, n_train: int | None = 
         examples = [Example(Network.planned(plan, r.architecture, conditions), r, study) for r in records]
         learned, judged = _split(examples, plan, np.random.default_rng([seed, 2]))
         if n_train is not None and n_train > len(learned):
-            raise OvnasError(f"{path} has {len(learned)} networks to learn from, but {n_train} are wanted")
+            learned, judged = examples[:n_train], examples[n_train:]
         train += learned[:n_train]
         test += judged
     meta["studies"] = list(plans)
@@ -125,7 +129,7 @@ def _split(
     free = [
         i
         for i, e in enumerate(examples)
-        if e.record.architecture not in extremes and getattr(e.record, "chosen_as", "filling") == "filling"
+        if e.record.architecture not in extremes and e.record.chosen_as == "filling"
     ]
     chosen = set(rng.permutation(free)[: round(TEST_SHARE * len(examples))].tolist())
     return (

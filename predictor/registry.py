@@ -10,9 +10,13 @@ from supernet.errors import OvnasError, nearest
 if TYPE_CHECKING:
     from predictor.base import LatencyPredictor
 
-__all__ = ["PREDICTORS", "make_predictor", "register"]
+__all__ = ["ADAPTED", "BASELINES", "PREDICTORS", "make_predictor", "name_of", "register"]
 
 PREDICTORS: dict[str, str] = {}
+# Learns only from another predictor, so that it is made with `predictor.train --from`.
+ADAPTED = "adapted"
+# What a report sets a predictor against.
+BASELINES = ("macs", "lookup", "ridge", "forest")
 
 
 def register(name: str, home: str) -> None:
@@ -28,10 +32,23 @@ def make_predictor(name: str, *, seed: int = 0) -> LatencyPredictor:
         raise OvnasError(f"there is no predictor {name!r}{nearest(name, PREDICTORS)}")
     module, _, kind = PREDICTORS[name].partition(":")
     predictor: LatencyPredictor = getattr(importlib.import_module(module), kind)()
-    if "seed" in predictor.get_params():
+    if "seed" in predictor.get_params(deep=False):
         predictor.set_params(seed=seed)
     return predictor
 
 
+def name_of(predictor: LatencyPredictor) -> str:
+    """What its class is registered as. Raises OvnasError if it is not."""
+    home = f"{type(predictor).__module__}:{type(predictor).__qualname__}"
+    for name, registered in PREDICTORS.items():
+        if registered == home:
+            return name
+    raise OvnasError(f"{home} is not registered; add it to predictor/registry.py")
+
+
 register("xgb", "predictor.xgb:XgbPredictor")
 register("macs", "predictor.macs:MacsPredictor")
+register("lookup", "predictor.lookup:LookupPredictor")
+register("ridge", "predictor.ridge:RidgePredictor")
+register("forest", "predictor.forest:ForestPredictor")
+register(ADAPTED, "predictor.adapted:AdaptedPredictor")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.base import LatencyPredictor
+from predictor.base import LatencyPredictor, plain_parameters
 from predictor.compiled import CompiledPredictor
 from predictor.conformal import LEVEL, half_width
 from predictor.dataset import Example
@@ -128,14 +128,14 @@ def save(
             "schema_version": SCHEMA_VERSION,
             "name": folder.name,
             "predictor": name,
-            "parameters": _parameters(predictor),
+            "parameters": plain_parameters(predictor),
             "features": list(FEATURES),
             "state": state,
             "files": {str(file.relative_to(new)): _hash(file) for file in _files(new)},
             "data_hash": data_hash(examples),
             "train_architectures": learned,
             "conditions": Conditions.of(facts["machine"], facts["target"]).to_json(),
-            "residuals": [round(float(r), 6) for r in residuals],
+            "residuals": [float(r) for r in residuals],
             "versions": _versions(),
             **facts,
             "plans": {study: plan.to_json() for study, plan in plans.items()},
@@ -185,12 +185,6 @@ def load(path: Path | str) -> SavedPredictor:
         return SavedPredictor(str(card["name"]), plans, predictor, card, conditions)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OvnasError(f"{file} is damaged; train again") from None
-
-
-def _parameters(predictor: LatencyPredictor) -> dict[str, Any]:
-    """Those that JSON can hold; a predictor inside another one is part of its state."""
-    found = predictor.get_params(deep=False)
-    return {key: value for key, value in found.items() if not isinstance(value, LatencyPredictor)}
 
 
 def _versions() -> dict[str, str]:

@@ -8,25 +8,38 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from predictor.registry import PREDICTORS
+from predictor.registry import ADAPTED, PREDICTORS
 from supernet import cli
 from supernet.study import Study
 
 if TYPE_CHECKING:
+    from predictor.base import LatencyPredictor
     from predictor.dataset import Dataset
+
+# Names that are files of the predictors' folder, or lead out of it.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = cli.parser("predictor.train", "Train a latency predictor on a study's measurements.")
-    parser.add_argument("--predictor", choices=sorted(PREDICTORS), default="xgb")
+    kinds = sorted(set(PREDICTORS) - {ADAPTED})
+    parser.add_argument("--predictor", choices=kinds, help="the kind (default: xgb)")
     parser.add_argument(
         "--also",
         action="append",
         default=[],
         metavar="STUDY",
-        help="a further study of this machine and target",
+        help="one more study of this machine and target",
     )
-    parser.add_argument("--name", help="of the folder that it is saved in (default: the predictor's)")
+    parser.add_argument("--name", help="of the folder to save it in (default: the kind's)")
+    parser.add_argument("--tune", action="store_true", help="choose its parameters by cross-validation first")
+    parser.add_argument(
+        "--from", dest="base", type=Path, metavar="PREDICTOR_FOLDER",
+        help="adapt this one, trained under other conditions",
+    )  # fmt: skip
+    parser.add_argument(
+        "--measurements", type=int, metavar="N", help="learn from the first N networks of each study only"
+    )
     return cli.run(train, parser.parse_args(argv))
 
 
@@ -37,40 +50,99 @@ def predictor_folder(study: Study, runs_dir: Path, name: str) -> Path:
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fits on the training part of the measurements and saves; returns a summary."""
+    import numpy as np
+
     from predictor.conformal import out_of_fold
     from predictor.dataset import load_dataset
     from predictor.metrics import accuracy_of
-    from predictor.registry import make_predictor
     from predictor.saved import save
     from profiling.collect import store_path
 
+    _check(arguments)
     study = Study.load(arguments.study)
     studies = [study, *map(Study.load, arguments.also)]
-    data = load_dataset([store_path(s, arguments.runs_dir) for s in studies], seed=arguments.seed)
+    paths = [store_path(s, arguments.runs_dir) for s in studies]
+    data = load_dataset(paths, seed=arguments.seed, n_train=arguments.measurements)
     _require_here(data)
     out = cli.console(arguments)
+    kind = ADAPTED if arguments.base else arguments.predictor or "xgb"
+    facts = {**data.meta, "anchor_us": data.anchor_us, "seed": arguments.seed}
+    predictor, origin = _unfitted(arguments, kind)
+    if arguments.tune:
+        _tune(predictor, data, arguments)
     start = time.monotonic()
-    predictor = data.fit(make_predictor(arguments.predictor, seed=arguments.seed), data.train)
+    data.fit(predictor, data.train)
     seconds = time.monotonic() - start
     residuals = out_of_fold(predictor, data.train, seed=arguments.seed)
-    folder = predictor_folder(study, arguments.runs_dir, arguments.name or arguments.predictor)
-    facts = {**data.meta, "anchor_us": data.anchor_us, "seed": arguments.seed}
-    save(arguments.predictor, predictor, data.plans, data.train, facts, folder, residuals=residuals)
-    found = accuracy_of(data.latencies(data.test), predictor.predict([e.network for e in data.test]))
+    folder = predictor_folder(study, arguments.runs_dir, arguments.name or kind)
+    save(kind, predictor, data.plans, data.train, {**facts, **origin}, folder, residuals=residuals)
+    measured, judged = data.latencies(data.test), "unseen ones"
+    predicted = predictor.predict([e.network for e in data.test])
+    if not data.test:
+        measured, judged = data.latencies(data.train), "of them, each left out in turn,"
+        predicted = measured / np.exp(residuals)
+    found = accuracy_of(measured, predicted)
     out.print(
-        f"{arguments.predictor}: trained on {len(data.train)} networks in {seconds:.1f} s; on "
-        f"{len(data.test)} unseen ones its mean error is {found['mape']:.2%}, Kendall tau "
-        f"{found['kendall_tau']:.3f}; saved to {folder}"
+        f"{kind}: trained on {len(data.train)} networks in {seconds:.1f} s; on {len(measured)} {judged} its "
+        f"mean error is {found['mape']:.2%}, Kendall tau {found['kendall_tau']:.3f}; saved to {folder}"
     )
     return {
         "study": study.name,
         "studies": list(data.plans),
-        "predictor": arguments.predictor,
+        "predictor": kind,
         "folder": str(folder),
         "train_networks": len(data.train),
         "test_networks": len(data.test),
+        "parameters": {
+            k: v for k, v in predictor.get_params(deep=False).items() if isinstance(v, int | float)
+        },
         "network": found,
     }
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    import re
+
+    from supernet.errors import OvnasError
+
+    if arguments.base and arguments.predictor:
+        raise OvnasError("--from adapts a predictor of its own kind; leave out --predictor")
+    if arguments.measurements is not None and arguments.measurements < 5:
+        raise OvnasError(f"--measurements must be >= 5, but got {arguments.measurements}")
+    if arguments.name is not None and not re.fullmatch(_NAME, arguments.name):
+        raise OvnasError(f"--name must be letters, digits and any of _.+-, but got {arguments.name!r}")
+
+
+def _unfitted(arguments: argparse.Namespace, kind: str) -> tuple[LatencyPredictor, dict[str, Any]]:
+    """The predictor to fit, and what the card says of the one that it is adapted from."""
+    from predictor.adapted import AdaptedPredictor
+    from predictor.base import KernelPredictor
+    from predictor.registry import make_predictor
+    from predictor.saved import load
+    from supernet.errors import OvnasError
+
+    if arguments.base is None:
+        return make_predictor(kind, seed=arguments.seed), {}
+    saved = load(arguments.base)
+    if not isinstance(saved.predictor, KernelPredictor):
+        raise OvnasError(f"{arguments.base} predicts no kernels, so it cannot be adapted; take another kind")
+    facts = {key: saved.card[key] for key in ("name", "predictor", "data_hash", "machine", "target")}
+    predictor = AdaptedPredictor(saved.predictor, saved.conditions, seed=arguments.seed)
+    return predictor, {"adapted_from": facts}
+
+
+def _tune(predictor: LatencyPredictor, data: Dataset, arguments: argparse.Namespace) -> None:
+    from predictor.tune import N_CANDIDATES, candidates_of, tune
+
+    candidates_of(predictor)
+    with cli.progress(cli.console(arguments)) as bar:
+        task = bar.add_task("tuning", total=N_CANDIDATES, note="")
+        best, *_ = tune(
+            predictor, data.train, seed=arguments.seed, on_trial=lambda trial: bar.update(task, advance=1)
+        )
+    predictor.set_params(**best.parameters)
+    chosen = ", ".join(f"{name} {value:g}" for name, value in best.parameters.items())
+    cli.console(arguments).print(f"chosen by cross-validation over networks: {chosen} ({best.error:.2%})")
 
 
 def _require_here(data: Dataset) -> None:

@@ -13,7 +13,7 @@ from predictor.base import KernelPredictor, kernel_rows, sums_to_latency
 from predictor.boosting import BoostedTrees, Sums
 from predictor.features import FEATURES, feature_matrix, network_features
 from predictor.network import Conditions, Network
-from predictor.roofline import Roofline
+from predictor.rates import Rates
 from profiling.kernel import Kernel
 from supernet.errors import OvnasError
 
@@ -24,8 +24,8 @@ MIN_NETWORKS = 5
 
 
 class XgbPredictor(KernelPredictor):
-    """XGBoost on the logarithm of a kernel's latency over its roofline, so fitted that the sums meet the
-    end-to-end latencies (see `predictor.boosting`).
+    """XGBoost on the logarithm of a kernel's latency over what `predictor.rates` says of it, so fitted that
+    the sums meet the end-to-end latencies (see `predictor.boosting`).
 
     `sum_weight` is how much a network's sum counts in units of all its kernels together; a sum that is
     further than `outlier` (a relative error) from its network's latency counts less.
@@ -78,12 +78,12 @@ class XgbPredictor(KernelPredictor):
             )
         times, network = kernel_rows(networks, kernel_us)
         latency = np.asarray(latency_us, dtype=np.float64)
-        self.overhead_us_, scale = sums_to_latency(np.bincount(network, times, len(latency)), latency)
+        self.overhead_us_, scale = sums_to_latency(times, network, latency)
         features, times = network_features(networks), scale * times
         weight = balanced(networks)
-        self.roofline_ = Roofline().fit(features, times, weight[network])
+        self.rates_ = Rates().fit(features, times, weight[network])
         self.trees_ = fit_trees(
-            self._trees(), features, times, np.log(self.roofline_.predict(features)), network, latency,
+            self._trees(), features, times, np.log(self.rates_.predict(features)), network, latency,
             weight, fixed=self.overhead_us_, sum_weight=self.sum_weight, outlier=self.outlier,
         )  # fmt: skip
         return self
@@ -92,7 +92,7 @@ class XgbPredictor(KernelPredictor):
         if not kernels:
             return np.empty(0)
         features = feature_matrix(kernels, conditions)
-        margin = np.log(self.roofline_.predict(features))
+        margin = np.log(self.rates_.predict(features))
         latency: Floats = np.exp(self.trees_.predict(features, margin=margin))
         return latency
 
@@ -103,13 +103,13 @@ class XgbPredictor(KernelPredictor):
     def save(self, folder: Path) -> dict[str, Any]:
         return {
             "overhead_us": self.overhead_us_,
-            "roofline": self.roofline_.to_json(),
+            "rates": self.rates_.to_json(),
             "trees": self.trees_.save(folder),
         }
 
     def restore(self, folder: Path, state: dict[str, Any]) -> Self:
         self.overhead_us_ = float(state["overhead_us"])
-        self.roofline_ = Roofline.from_json(state["roofline"])
+        self.rates_ = Rates.from_json(state["rates"])
         self.trees_ = self._trees().restore(folder, state["trees"], len(FEATURES))
         return self
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import re
+import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from profiling.store import NetworkRecord, Store
     from supernet.architecture import Architecture
 
-BLOCK = 6
+# Networks resident together.
+BLOCK = 8
 CALIBRATION_SAMPLES = 8
 REPEAT_SHARE = 0.15
 MIN_REPEATS, MAX_REPEATS = 8, 30
@@ -48,15 +48,26 @@ class Budget:
             return cls(None, int(match[1]))
         return cls(float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]], None)
 
+    def next_block(self, n_measured: int) -> int:
+        """How many networks to measure next, if `n_measured` are."""
+        return BLOCK if self.networks is None else max(0, min(BLOCK, self.networks - n_measured))
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = cli.parser(
         "profiling.collect", "Measure INT8 sub-networks of a study, end to end and kernel by kernel."
     )
     parser.add_argument("--budget", metavar="TIME|N", help="time in all ('5m') or networks in all ('200')")
+    parser.add_argument(
+        "--merge",
+        type=Path,
+        metavar="FILE",
+        help="join the measurements of FILE, made under equal conditions",
+    )
     parser.add_argument("--repeat", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
-    return cli.run(repeat if arguments.repeat else collect, arguments)
+    command = repeat if arguments.repeat else collect if arguments.merge is None else merge
+    return cli.run(command, arguments)
 
 
 def store_path(study: Study, runs_dir: Path) -> Path:
@@ -68,7 +79,6 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures until the budget is used, then a share again in a fresh process; returns a summary."""
     import numpy as np
 
-    from profiling.coverage import space_filling
     from profiling.lock import measuring
     from profiling.machine import read_machine, read_target
     from profiling.store import Store
@@ -80,21 +90,35 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
     path = store_path(study, arguments.runs_dir)
     rng = np.random.default_rng(arguments.seed)
     with measuring():
-        if path.exists():  # refuse it before the work, not after
+        is_new = not path.exists()
+        if not is_new:  # refuse it before the work, not after
             with Store.open(path) as store:
                 store.require(read_machine(), read_target(study.target))
-        bench, meta = _set_up(study, out)
+        bench, meta = _set_up(study, out, is_new=is_new)
         with Store.create_or_open(path, meta) as store:
-            known = set(store.architectures())
-            fresh: Iterator[Architecture] = (
-                a for a in space_filling(bench.plan.space, rng) if a not in known
-            )
-            if budget.networks is not None:
-                fresh = itertools.islice(fresh, max(0, budget.networks - len(known)))
-            n_unplanned = _measure(bench, store, fresh, budget, start, rng, out)
+            n_unplanned = _measure(bench, store, budget, start, rng, out)
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     _repeat_in_fresh_process(study, arguments, out)
     with Store.open(path) as store:
-        return _summary(store.records(), study, path, n_unplanned, time.monotonic() - start, out)
+        summary = _summary(store.records(), study, path, n_unplanned, out)
+    return {**summary, "peak_memory_gib": round(peak_gib, 2), "seconds": round(time.monotonic() - start, 1)}
+
+
+def merge(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Joins the networks of another file that are not in this study's yet; returns a summary."""
+    from profiling.store import Store
+
+    study = Study.load(arguments.study)
+    out = cli.console(arguments)
+    path = store_path(study, arguments.runs_dir)
+    with Store.open(arguments.merge) as other, Store.create_or_open(path, other.meta) as store:
+        if other.path.resolve() == path.resolve():
+            raise OvnasError(f"{path} cannot be merged with itself")
+        n_there = len(other.architectures())
+        n_new = store.merge(other)
+        n_now = len(store.architectures())
+    out.print(f"{n_new} of {n_there} networks joined, {n_there - n_new} were here already; {n_now} in {path}")
+    return {"study": study.name, "file": str(path), "joined": n_new, "networks": n_now}
 
 
 def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -110,32 +134,39 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng([arguments.seed, 1])
     path = store_path(study, arguments.runs_dir)
     with measuring():
-        bench, meta = _set_up(study, out)
+        bench, meta = _set_up(study, out, is_new=False)
         with Store.create_or_open(path, meta) as store, cli.progress(out) as bar:
             chosen = _to_repeat(store.records())
             anchor = bench.anchor()
             task = bar.add_task("measuring again", total=len(chosen), note="")
             for start in range(0, len(chosen), BLOCK):
                 block = chosen[start : start + BLOCK]
-                rounds = interleave([bench.timer(a) for a in block], anchor, rng)
+                rounds = interleave([bench.timer(a) for a in block], anchor, rng, level=store.level)
                 for architecture, own in zip(block, rounds, strict=True):
                     store.add_repeat(architecture, own)
                 bar.update(task, advance=len(block))
     return {"study": study.name, "repeated": len(chosen)}
 
 
-def _set_up(study: Study, out: Console) -> tuple[Bench, dict[str, Any]]:
-    """The bench for this machine, and what the store must agree with."""
+def _set_up(study: Study, out: Console, *, is_new: bool) -> tuple[Bench, dict[str, Any]]:
+    """The bench for this machine, and what the store must agree with; for a new store, all it begins
+    with."""
     import torch
 
     from profiling.machine import has_vnni, read_machine, read_target
+    from profiling.peak import measure_peak
     from profiling.preparation import Bench, measure_overhead_us
+    from profiling.properties import effective_properties, tiny_model
+    from profiling.target import compile_model
     from supernet.checkpoint import example_input, make_network
     from supernet.sliced import SlicedGraphs
 
     machine, target = read_machine(), read_target(study.target)
     if not has_vnni(machine):
-        out.print("warning: this CPU has no VNNI: INT8 may be no faster than FP32 here")
+        out.print(
+            "warning: this CPU has no VNNI: INT8 may be no faster than FP32 here, and its sums may saturate; "
+            "see python -m profiling.machine"
+        )
     with out.status("converting and quantising the maximal network"):
         network = make_network(study)
         example = example_input(study, batch=target["batch"])
@@ -146,45 +177,42 @@ def _set_up(study: Study, out: Console) -> tuple[Bench, dict[str, Any]]:
     meta = {
         "study": study.name,
         "machine": machine,
+        "properties": effective_properties(compile_model(tiny_model(), target)),
         "target": target,
         "plan": bench.plan.to_json(),
-        "overhead_us": measure_overhead_us(target),
     }
+    if is_new:
+        meta |= {"peak": measure_peak(target), "overhead_us": measure_overhead_us(target)}
     return bench, meta
 
 
 def _measure(
-    bench: Bench,
-    store: Store,
-    fresh: Iterator[Architecture],
-    budget: Budget,
-    start: float,
-    rng: np.random.Generator,
-    out: Console,
+    bench: Bench, store: Store, budget: Budget, start: float, rng: np.random.Generator, out: Console
 ) -> int:
     """Block by block until the budget is used. Returns in how many networks the plan was wrong."""
-    from profiling.timing import interleave
+    from profiling.coverage import Chooser
+    from profiling.timing import interleave, ratio
 
-    n_unplanned = 0
-    n_before = len(store.architectures())
+    measured = [(n.architecture, ratio(n.rounds, store.level)) for n in store.networks()]
+    chooser = Chooser(bench.plan.space, rng, [architecture for architecture, _ in measured])
+    n_before, n_unplanned = len(measured), 0
     begin = time.monotonic()
     with cli.progress(out) as bar:
         total = budget.networks or int(budget.seconds or 0)
         done = n_before if budget.networks else int(begin - start)
         task = bar.add_task("measuring", total=total, completed=done, note="")
         anchor = bench.anchor()
-        n_new = 0
-        while block := list(itertools.islice(fresh, BLOCK)):
-            prepared = [bench.prepare(architecture) for architecture in block]
-            rounds = interleave([p.timer for p in prepared], anchor, rng)
-            for item, own in zip(prepared, rounds, strict=True):
-                store.add(item.architecture, own, item.kernels, item.prepare_s)
+        while chosen := chooser.next(budget.next_block(len(measured)), measured):
+            prepared = [bench.prepare(architecture) for architecture, _ in chosen]
+            rounds = interleave([p.timer for p in prepared], anchor, rng, level=store.level)
+            for item, own, (architecture, reason) in zip(prepared, rounds, chosen, strict=True):
+                store.add(architecture, own, item.kernels, item.prepare_s, reason)
                 n_unplanned += not item.is_planned
-            n_new += len(block)
+                measured.append((architecture, ratio(own, store.level)))
             now = time.monotonic()
-            note = f"{n_before + n_new} networks"
-            shown = n_before + n_new if budget.networks else min(total, int(now - start))
-            bar.update(task, completed=shown, note=note)
+            shown = len(measured) if budget.networks else min(total, int(now - start))
+            bar.update(task, completed=shown, note=f"{len(measured)} networks")
+            n_new = len(measured) - n_before
             if budget.seconds is not None and _is_used_up(budget.seconds, start, begin, now, n_before, n_new):
                 break
     return n_unplanned
@@ -203,11 +231,14 @@ def n_to_repeat(n_networks: int) -> int:
 
 
 def _to_repeat(records: list[NetworkRecord]) -> list[Architecture]:
-    """Spread evenly over the order of latency."""
+    """What is still to be measured in a second process, spread evenly over the order of latency."""
+    import math
+
     import numpy as np
 
-    ranked = sorted(records, key=lambda r: r.latency_us)
-    picks = np.unique(np.linspace(0, len(ranked) - 1, n_to_repeat(len(ranked))).round().astype(int))
+    ranked = sorted((r for r in records if math.isnan(r.repeat_us)), key=lambda r: r.latency_us)
+    n = n_to_repeat(len(records)) - (len(records) - len(ranked))
+    picks = np.unique(np.linspace(0, len(ranked) - 1, max(0, n)).round().astype(int))
     return [ranked[int(i)].architecture for i in picks]
 
 
@@ -226,7 +257,6 @@ def _summary(
     study: Study,
     path: Path,
     n_unplanned: int,
-    seconds: float,
     out: Console,
 ) -> dict[str, Any]:
     import numpy as np
@@ -236,6 +266,7 @@ def _summary(
     n_kernels = sum(len(r.kernels) for r in records)
     ceiling = ceiling_of(records)
     difference = [r.counters_us / (r.latency_us - r.overhead_us) - 1 for r in records]
+    unexplained = [r.unexplained_us / r.latency_us for r in records]
     flagged = sum(r.n_flagged for r in records) / max(1, sum(r.n_rounds for r in records))
     latencies = [r.latency_us for r in records]
     out.print(
@@ -247,7 +278,7 @@ def _summary(
         found = f"differ by {ceiling['mape']:.2%}, Kendall tau {ceiling['kendall_tau']:.3f}"
     out.print(
         f"ceiling (two processes, {ceiling['networks']} networks): {found}; rounds flagged {flagged:.1%}; "
-        f"uncorrected counters {np.mean(difference):+.1%} of end to end"
+        f"counters {np.mean(difference):+.1%} beside end to end, {-np.mean(unexplained):+.1%} once corrected"
     )
     if ceiling["mape"] is not None and ceiling["mape"] > 0.02:
         out.print("warning: this machine is noisy; no predictor can be better than its ceiling")
@@ -262,8 +293,8 @@ def _summary(
         "flagged_rounds": flagged,
         "counters_difference": float(np.mean(difference)),
         "unplanned_networks": n_unplanned,
+        "unexplained": float(np.mean(unexplained)),
         "prepare_s": float(np.median([r.prepare_s for r in records])),
-        "seconds": round(seconds, 1),
     }
 
 

@@ -1,24 +1,115 @@
-"""Which architectures to measure: extremes first, then a sample that fills the space."""
+"""Which architectures to measure: extremes first, then a sample that fills the space, then also those
+of which a committee trained on what is measured is least sure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import ExtraTreesRegressor
 
+from profiling.record import Reason
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
 from supernet.space import Space
 
-__all__ = ["space_filling"]
+__all__ = ["Chooser", "least_sure", "space_filling"]
 
 CANDIDATES = 64
 MAX_TRIES = 200
+# So many networks fill the space before any is chosen for being unsure; half of each block is, then.
+FILLING = 60
+POOL = 2000
+COMMITTEE = 100
 
 
-def space_filling(space: Space, rng: np.random.Generator) -> Iterator[Architecture]:
-    """Different architectures without end: the largest, the smallest, then each the one that is
-    farthest from those before among random candidates (Mitchell's best-candidate sampling, 1991).
+class Chooser:
+    """Chooses what to measure next; what is `known` already is taken into account and never comes again."""
+
+    def __init__(self, space: Space, rng: np.random.Generator, known: Iterable[Architecture] = ()) -> None:
+        self.space, self._rng = space, rng
+        self._chosen = list(known)
+        self._seen = set(self._chosen)
+
+    def next(
+        self, n: int, measured: Sequence[tuple[Architecture, float]]
+    ) -> list[tuple[Architecture, Reason]]:
+        """Up to `n` architectures with the reason for each; fewer where the space has no more.
+
+        `measured` are the architectures and latencies so far: see `least_sure`.
+        """
+        result: list[tuple[Architecture, Reason]] = []
+        if len(measured) >= FILLING:
+            for architecture in least_sure(self.space, measured, n // 2, self._rng, self._seen):
+                result.append((architecture, "unsure"))
+        self._remember(result)
+        extremes = {self.space.largest, self.space.smallest}
+        filling = space_filling(self.space, self._rng, self._chosen)
+        fresh: list[tuple[Architecture, Reason]] = []
+        for architecture in filling:
+            if len(result) + len(fresh) == n:
+                break
+            fresh.append((architecture, "extreme" if architecture in extremes else "filling"))
+        self._remember(fresh)
+        return result + fresh
+
+    def _remember(self, chosen: Sequence[tuple[Architecture, Reason]]) -> None:
+        self._chosen += [architecture for architecture, _ in chosen]
+        self._seen = set(self._chosen)
+
+
+def least_sure(
+    space: Space,
+    measured: Sequence[tuple[Architecture, float]],
+    n: int,
+    rng: np.random.Generator,
+    seen: set[Architecture],
+) -> list[Architecture]:
+    """`n` architectures not in `seen` on whose latency a committee disagrees most (query by committee:
+    Seung, Opper & Sompolinsky, COLT 1992).
+
+    The committee are randomised trees on an architecture's choices that explain what MACs do not. Those
+    chosen are kept apart from each other: disagreement counts times the distance to the nearest one.
+    """
+    codes = space.encode_all(a for a, _ in measured)
+    scale = np.maximum([len(slot.choices) - 1 for slot in space.slots], 1)
+    latency = np.log([us for _, us in measured])
+    log_macs = np.log(space.macs_of(codes))
+    line = np.polyfit(log_macs, latency, 1)
+    trees = ExtraTreesRegressor(COMMITTEE, bootstrap=True, random_state=int(rng.integers(2**31)), n_jobs=1)
+    trees.fit(np.column_stack([codes / scale, log_macs]), latency - np.polyval(line, log_macs))
+    pool = np.unique(space.sample_codes(POOL, rng), axis=0)
+    inputs = np.column_stack([pool / scale, np.log(space.macs_of(pool))])
+    doubt = np.std([tree.predict(inputs) for tree in trees.estimators_], axis=0)
+    distance = np.ones(len(pool))
+    result: list[Architecture] = []
+    for index in map(int, _greedy(pool / scale, doubt, distance)):
+        architecture = space.decode(pool[index])
+        if architecture not in seen and len(result) < n:
+            result.append(architecture)
+        if len(result) == n:
+            break
+    return result
+
+
+def _greedy(
+    places: NDArray[np.float64], doubt: NDArray[np.float64], distance: NDArray[np.float64]
+) -> Iterator[int]:
+    """Indices by falling doubt times distance to the nearest one before."""
+    for position in range(len(places)):
+        index = int(np.argmax(doubt * distance))
+        yield index
+        to_it = np.abs(places - places[index]).mean(axis=1)
+        distance = to_it if position == 0 else np.minimum(distance, to_it)
+
+
+def space_filling(
+    space: Space, rng: np.random.Generator, known: Iterable[Architecture] = ()
+) -> Iterator[Architecture]:
+    """Different architectures without end, none of them `known`: the largest, the smallest, then each the
+    one that is farthest from those before and those known, among random candidates (Mitchell's
+    best-candidate sampling, 1991).
 
     Candidates are drawn as a balanced design: every slot runs through all its choices in random order
     before one comes again. Ends when the space has no more.
@@ -26,12 +117,13 @@ def space_filling(space: Space, rng: np.random.Generator) -> Iterator[Architectu
     sizes = np.array([len(slot.choices) for slot in space.slots])
     if len(sizes) == 0:
         raise OvnasError("the space has no choices; nothing could be learned from measuring it")
-    chosen = [space.encode(space.largest), space.encode(space.smallest)]
+    chosen = [space.encode(a) for a in known]
     seen = set(chosen)
-    yield space.largest
-    if len(seen) == 1:
-        return
-    yield space.smallest
+    for extreme in (space.largest, space.smallest):
+        if (code := space.encode(extreme)) not in seen:
+            chosen.append(code)
+            seen.add(code)
+            yield extreme
     decks = [np.array([], dtype=np.int64) for _ in sizes]
     scale = np.maximum(sizes - 1, 1)
     while True:

@@ -49,12 +49,14 @@ class Kernel:
 
 @dataclass(frozen=True)
 class ExecutedKernel:
-    """A kernel as the plugin runs it. `originals` are the operations fused into it; `sources` are the
-    positions of the kernels whose outputs it reads (-1: the network's input)."""
+    """A kernel as the plugin runs it. `in_layout` and `layout` are those of its first data input and its
+    output; `originals` are the operations fused into it; `sources` are the positions of the kernels whose
+    outputs it reads (-1: the network's input)."""
 
     name: str
     kernel: Kernel
     exec_type: str
+    in_layout: str
     layout: str
     originals: tuple[str, ...]
     sources: tuple[int, ...]
@@ -125,6 +127,7 @@ def _executed(
         node.get_friendly_name(),
         kernel,
         _fact(info, "primitiveType"),
+        _fact(node.input_value(first).get_node().get_rt_info(), "outputLayouts").split(",")[0],
         _fact(info, "outputLayouts").split(",")[0],
         originals,
         sources,

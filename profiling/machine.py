@@ -1,30 +1,41 @@
 """Where a number was measured: the facts of this machine, and which of them must agree.
 
 Numbers of two machines are never mixed: every fact with `must_agree` is compared first.
+`python -m profiling.machine` prints them, and what here is unfit for measuring.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from profiling import cpu
+from supernet import cli
 from supernet.errors import OvnasError
-from supernet.study import TargetSection
+from supernet.study import Study, TargetSection
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from profiling.fitness import Finding
 
 __all__ = [
     "FACTS",
     "allowed_threads",
     "conditions",
+    "default_threads",
     "describe_difference",
     "has_vnni",
     "read_machine",
     "read_target",
+    "throughput_target",
 ]
 
 # CPU flags that decide how INT8 runs.
@@ -36,34 +47,13 @@ _FLAGS = (
 
 @dataclass(frozen=True)
 class Fact:
-    """One property of a machine, how it is read, and whether numbers may only be compared if it agrees."""
+    """One property of a machine, its unit, how it is read, and whether numbers may only be compared if it
+    agrees. Facts do not change while the machine runs undisturbed: see `activity.py` for what does."""
 
     name: str
+    unit: str
     read: Callable[[], Any]
     must_agree: bool
-
-
-def _cpuinfo(key: str) -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == key:
-                return value.strip()
-    except OSError:
-        pass
-    return ""
-
-
-def _cache(level: int) -> str:
-    for index in range(8):
-        folder = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}")
-        try:
-            found = (folder / "level").read_text().strip(), (folder / "type").read_text().strip()
-            if found[0] == str(level) and found[1] in ("Unified", "Data"):
-                return (folder / "size").read_text().strip()
-        except OSError:
-            continue
-    return "unknown"
 
 
 def _openvino_version() -> str:
@@ -72,37 +62,35 @@ def _openvino_version() -> str:
     return str(openvino.get_version())
 
 
-def _quota() -> float | None:
-    """CPUs that the cgroup allows, or None where it sets no limit."""
-    try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
-        return None
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return "unknown"
-
-
+# The one table of what must agree before rows may be compared.
 FACTS = (
-    Fact("cpu_model", lambda: _cpuinfo("model name") or platform.processor(), True),
-    Fact("cpu_family", lambda: f"{_cpuinfo('cpu family')}.{_cpuinfo('model')}", True),
-    Fact("flags", lambda: sorted(set(_FLAGS) & set(_cpuinfo("flags").split())), True),
-    Fact("l1d_cache", lambda: _cache(1), True),
-    Fact("l2_cache", lambda: _cache(2), True),
-    Fact("l3_cache", lambda: _cache(3), True),
-    Fact("openvino", _openvino_version, True),
-    Fact("logical_cpus", os.cpu_count, False),
-    Fact("physical_cpus", lambda: psutil.cpu_count(logical=False), False),
-    Fact("memory_gib", lambda: round(psutil.virtual_memory().total / 2**30, 1), False),
-    Fact("cgroup_cpus", _quota, False),
-    Fact("governor", lambda: _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"), False),
-    Fact("kernel", lambda: platform.release().split("-")[0], False),
-    Fact("python", platform.python_version, False),
+    Fact("cpu_model", "", lambda: cpu.cpuinfo("model name") or platform.processor(), True),
+    Fact("cpu_family", "family.model", lambda: f"{cpu.cpuinfo('cpu family')}.{cpu.cpuinfo('model')}", True),
+    Fact("stepping", "", lambda: cpu.cpuinfo("stepping"), False),
+    Fact("microcode", "", lambda: cpu.cpuinfo("microcode") or cpu.UNKNOWN, False),
+    Fact("flags", "", lambda: sorted(set(_FLAGS) & set(cpu.cpuinfo("flags").split())), True),
+    Fact("l1d_cache", "a core", lambda: cpu.cache(1), True),
+    Fact("l2_cache", "a core", lambda: cpu.cache(2), True),
+    Fact("l3_cache", "shared", lambda: cpu.cache(3), True),
+    Fact("openvino", "", _openvino_version, True),
+    Fact("sockets", "", cpu.sockets, False),
+    Fact("physical_cpus", "cores", lambda: psutil.cpu_count(logical=False), False),
+    Fact("logical_cpus", "CPUs", os.cpu_count, False),
+    Fact("smt", "", cpu.is_smt_on, False),
+    Fact("numa_nodes", "", cpu.numa_nodes, False),
+    Fact("affinity", "allowed CPUs", lambda: cpu.write_list(cpu.affinity()), False),
+    Fact("affinity_cpus", "CPUs", lambda: len(cpu.affinity()), False),
+    Fact("affinity_cores", "cores", lambda: cpu.physical_cores(cpu.affinity()), False),
+    Fact("affinity_numa_nodes", "nodes", lambda: cpu.numa_nodes(cpu.affinity()), False),
+    Fact("foreign_siblings", "CPUs", lambda: cpu.write_list(cpu.foreign_siblings(cpu.affinity())), False),
+    Fact("cgroup_cpus", "CPUs", cpu.quota, False),
+    Fact("governor", "", lambda: cpu.governor(cpu.affinity()), False),
+    Fact("turbo", "", cpu.has_turbo, False),
+    Fact("hypervisor", "", cpu.hypervisor, False),
+    Fact("memory_gib", "GiB", lambda: round(psutil.virtual_memory().total / 2**30, 1), False),
+    Fact("huge_pages", "transparent", cpu.huge_pages, False),
+    Fact("kernel", "", lambda: platform.release().split("-")[0], False),
+    Fact("python", "", platform.python_version, False),
 )
 
 
@@ -114,24 +102,39 @@ def read_machine() -> dict[str, Any]:
 def read_target(section: TargetSection) -> dict[str, Any]:
     """The study's target with its defaults filled in for this machine.
 
-    Raises OvnasError if it asks for more threads than this process may use.
+    Raises OvnasError if it asks for more threads than this process may use, or more streams than threads.
     """
     allowed = allowed_threads()
     if section.threads > allowed:
         raise OvnasError(f"[target] threads is {section.threads}, but this process may use {allowed} CPU(s)")
-    return {
-        "mode": "latency",
-        "threads": section.threads or allowed,
-        "streams": 1,
-        "batch": section.batch,
-    }
+    threads = section.threads or default_threads()
+    streams = section.streams or (threads if section.mode == "throughput" else 1)
+    if streams > threads:
+        raise OvnasError(
+            f"[target] streams must be <= threads, but got {streams} streams and {threads} thread(s)"
+        )
+    return {"mode": section.mode, "threads": threads, "streams": streams, "batch": section.batch}
+
+
+def throughput_target(target: dict[str, Any]) -> dict[str, Any]:
+    """The target with one stream for each physical core that this process may use."""
+    n = default_threads()
+    return {**target, "mode": "throughput", "threads": n, "streams": n}
 
 
 def allowed_threads() -> int:
-    """Threads that affinity and cgroup quota allow."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _quota()
-    return max(1, min(affinity or 1, int(quota) if quota else affinity or 1))
+    """Threads that affinity and cgroup quota allow: the most that may be asked for."""
+    return _within_quota(len(cpu.affinity()))
+
+
+def default_threads() -> int:
+    """As `allowed_threads`, but one a physical core: SMT siblings share the units that INT8 needs."""
+    return _within_quota(cpu.physical_cores(cpu.affinity()))
+
+
+def _within_quota(cpus: int) -> int:
+    quota = cpu.quota()
+    return max(1, min(cpus, int(quota) if quota else cpus))
 
 
 def has_vnni(machine: dict[str, Any]) -> bool:
@@ -142,9 +145,10 @@ def has_vnni(machine: dict[str, Any]) -> bool:
 def conditions(machine: dict[str, Any], target: dict[str, Any]) -> str:
     """Machine and target in one line, for the head of a page."""
     version = str(machine["openvino"]).split("-")[0]
+    streams = f", {target['streams']} stream(s)" if target["mode"] == "throughput" else ""
     return (
         f"{machine['cpu_model']}, {machine['logical_cpus']} CPUs, OpenVINO {version}; INT8, "
-        f"{target['threads']} thread(s), batch {target['batch']}, {target['mode']} mode"
+        f"{target['threads']} thread(s){streams}, batch {target['batch']}, {target['mode']} mode"
     )
 
 
@@ -155,3 +159,87 @@ def describe_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
         for fact in FACTS
         if fact.must_agree and theirs.get(fact.name) != ours.get(fact.name)
     )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = cli.parser(
+        "profiling.machine", "Print this machine's facts, and what here is unfit for measuring."
+    )
+    return cli.run(show_machine, parser.parse_args(argv))
+
+
+def show_machine(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Prints facts, OpenVINO's effective properties for the study's target, and findings; returns them."""
+    from profiling.activity import read_activity
+    from profiling.fitness import Finding, find_unfit
+    from profiling.properties import effective_properties, tiny_model
+    from profiling.target import compile_model
+
+    section = Study.load(arguments.study).target
+    activity = read_activity()  # first: what follows is work of our own
+    facts = read_machine()
+    findings = []
+    try:
+        target = read_target(section)
+    except OvnasError as error:
+        findings.append(Finding("warning", str(error), f"[target] threads = {default_threads()}"))
+        target = read_target(TargetSection(batch=section.batch, threads=0))
+    properties = effective_properties(compile_model(tiny_model(), target))
+    findings += find_unfit({**facts, **activity}, target["threads"])
+    _print(cli.console(arguments), facts, activity, properties, findings)
+    return {
+        "facts": facts,
+        "activity": activity,
+        "target": target,
+        "properties": properties,
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def _print(
+    out: Console,
+    facts: dict[str, Any],
+    activity: dict[str, Any],
+    properties: dict[str, Any],
+    findings: list[Finding],
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="this machine", title_justify="left")
+    for column in ("fact", "value", "unit", "must agree"):
+        table.add_column(column, overflow="fold")
+    for fact in FACTS:
+        table.add_row(fact.name, _shown(facts[fact.name]), fact.unit, "yes" if fact.must_agree else "")
+    table.add_section()
+    for name, value in activity.items():
+        table.add_row(name, _shown(value), "", "")
+    out.print(table)
+    table = Table(title="OpenVINO's effective properties for this target", title_justify="left")
+    for column in ("property", "value"):
+        table.add_column(column, overflow="fold")
+    for name, value in properties.items():
+        table.add_row(name, _shown(value))
+    out.print(table)
+    for finding in findings:
+        style = "bold red" if finding.severity == "warning" else "cyan"
+        out.print(Text.assemble((f"{finding.severity}: ", style), finding.what))
+        out.print(Text(f"    remedy: {finding.remedy}", style="dim"))
+    n = sum(finding.severity == "warning" for finding in findings)
+    out.print(f"{n} warning(s): measuring here is {'not reliable' if n else 'fine'}")
+
+
+def _shown(value: Any) -> str:
+    if value is None or value in ("", []):
+        return "-"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(
+            f"{v['name']} ({v['pid']}): {v['percent']} %" if isinstance(v, dict) else str(v) for v in value
+        )
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from profiling.counters import read_counters
 from profiling.kernel import ExecutedKernel, read_kernels
+from profiling.load import LoadedTimer, make_timer, under_load
 from profiling.plan import Plan, layer_name, make_plan
 from profiling.store import KernelTime
 from profiling.target import compile_model
-from profiling.timing import Timer, level
+from profiling.timing import Timer, low
 from supernet.architecture import Architecture
 
 if TYPE_CHECKING:
+    import openvino as ov
+
     from supernet.sliced import SlicedGraphs
 
 # A kernel without a counter of its own took less than the microsecond that counters can tell.
@@ -29,7 +32,7 @@ class Prepared:
     """One network, resident and ready to be timed."""
 
     architecture: Architecture
-    timer: Timer
+    timer: Timer | LoadedTimer
     kernels: list[KernelTime]
     prepare_s: float
     is_planned: bool
@@ -43,38 +46,59 @@ class Bench:
         maximal = compile_model(graphs.model(graphs.space.largest), target)
         self.plan: Plan = make_plan(graphs, read_kernels(maximal))
 
-    def anchor(self) -> Timer:
+    def anchor(self) -> Timer | LoadedTimer:
         """The maximal network: the same as a study's INT8 baseline, so that every latency is relative
         to what a search wants to beat."""
         return self.timer(self.graphs.space.largest)
 
-    def timer(self, architecture: Architecture) -> Timer:
+    def timer(self, architecture: Architecture) -> Timer | LoadedTimer:
         """The clean network, for end-to-end latency only."""
-        return Timer(compile_model(self.graphs.model(architecture), self.target))
+        return make_timer(compile_model(self.graphs.model(architecture), self.target), self.target)
 
     def prepare(self, architecture: Architecture) -> Prepared:
         """Compiles twice: with counters, which are read now, and clean, for the timer."""
         start = time.perf_counter()
         model = self.graphs.model(architecture)
-        counted = compile_model(model, self.target, counters=True)
+        counted = compile_model(model, self._of_one_stream(), counters=True, pinned=self._pinned())
         clean = compile_model(model, self.target)
         prepare_s = time.perf_counter() - start
         executed = read_kernels(counted)
-        times = read_counters(Timer(counted))
-        kernels = [self._kernel_time(item, times) for item in executed]
+        times = self._counters(model, counted)
         planned = Counter(self.plan.of(architecture))
         return Prepared(
             architecture,
-            Timer(clean),
-            kernels,
+            make_timer(clean, self.target),
+            [self._kernel_time(item, times) for item in executed],
             prepare_s,
             is_planned=planned == Counter(item.kernel for item in executed),
         )
 
+    def _of_one_stream(self) -> dict[str, Any]:
+        """A counter belongs to a stream, so counters are read of one, with its share of the threads."""
+        return {**self.target, "threads": self.target["threads"] // self.target["streams"], "streams": 1}
+
+    def _pinned(self) -> bool | None:
+        return None if self.target["streams"] == 1 else False
+
+    def _counters(self, model: ov.Model, counted: ov.CompiledModel) -> dict[str, float]:
+        """Microseconds of each kernel by node name, with the target's other streams busy."""
+        others = [
+            Timer(compile_model(model, self._of_one_stream(), pinned=False))
+            for _ in range(self.target["streams"] - 1)
+        ]
+        return under_load(lambda: read_counters(Timer(counted)), others)
+
     def _kernel_time(self, item: ExecutedKernel, times: dict[str, float]) -> KernelTime:
-        layer = layer_name(self.graphs, item)
-        counter_us = times.get(item.name, NOT_COUNTED_US)
-        return KernelTime(layer, item.name, item.exec_type, item.layout, item.kernel, counter_us)
+        return KernelTime(
+            layer=layer_name(self.graphs, item),
+            name=item.name,
+            exec_type=item.exec_type,
+            in_layout=item.in_layout,
+            layout=item.layout,
+            originals=item.originals,
+            kernel=item.kernel,
+            counter_us=times.get(item.name, NOT_COUNTED_US),
+        )
 
 
 def measure_overhead_us(target: dict[str, Any]) -> float:
@@ -85,5 +109,5 @@ def measure_overhead_us(target: dict[str, Any]) -> float:
 
     parameter = ops.parameter([1, 8], np.float32)
     model = ov.Model([ops.relu(parameter)], [parameter], "overhead")
-    timer = Timer(compile_model(model, target))
-    return float(np.median([level(timer.run(200)) for _ in range(5)]))
+    timer = make_timer(compile_model(model, target), target)
+    return float(np.median([low(timer.run(200)) for _ in range(5)]))

@@ -7,13 +7,12 @@ time loses at most the network in progress.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiling.kernel import Kernel
+from profiling.load import level_of
 from profiling.machine import describe_difference
 from profiling.plan import Plan
-from profiling.timing import Round, anchor_level, ratio
+from profiling.record import KernelTime, NetworkRecord, RawNetwork, Reason, records_of
+from profiling.timing import Round, anchor_level
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
 
@@ -31,7 +32,9 @@ __all__ = ["KernelTime", "NetworkRecord", "Store"]
 
 APPLICATION_ID = 0x6F766E61  # "ovna"
 # 1: first.
-SCHEMA_VERSION = 1
+# 2: the anchor's samples at both ends of a round, why a network was chosen, a kernel's input layout and
+#    the operations fused into it; effective properties and peaks of the machine.
+SCHEMA_VERSION = 2
 
 Process = Literal["collect", "repeat"]
 
@@ -39,59 +42,22 @@ _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE networks (
     id INTEGER PRIMARY KEY, architecture TEXT NOT NULL UNIQUE, macs INTEGER NOT NULL,
-    prepare_s REAL NOT NULL, measured_at REAL NOT NULL
+    chosen_as TEXT NOT NULL, prepare_s REAL NOT NULL, measured_at REAL NOT NULL
 );
 CREATE TABLE rounds (
     network INTEGER NOT NULL REFERENCES networks(id), process TEXT NOT NULL, position INTEGER NOT NULL,
-    is_flagged INTEGER NOT NULL, samples_us BLOB NOT NULL, anchor_us BLOB NOT NULL,
+    is_flagged INTEGER NOT NULL, place REAL NOT NULL, samples_us BLOB NOT NULL,
+    before_us BLOB NOT NULL, after_us BLOB NOT NULL,
     PRIMARY KEY (network, process, position)
 );
 CREATE TABLE kernels (
     network INTEGER NOT NULL REFERENCES networks(id), position INTEGER NOT NULL, layer TEXT NOT NULL,
-    name TEXT NOT NULL, exec_type TEXT NOT NULL, layout TEXT NOT NULL, counter_us REAL NOT NULL,
+    name TEXT NOT NULL, exec_type TEXT NOT NULL, in_layout TEXT NOT NULL, layout TEXT NOT NULL,
+    originals TEXT NOT NULL, counter_us REAL NOT NULL,
     {columns}, PRIMARY KEY (network, position)
 );
 """
 _KERNEL_COLUMNS = tuple(field.name for field in fields(Kernel))
-
-
-@dataclass(frozen=True)
-class KernelTime:
-    """One executed kernel of one network. `counter_us` is what its counter says; `time_us` is its share
-    of the network's clean end-to-end latency."""
-
-    layer: str
-    name: str
-    exec_type: str
-    layout: str
-    kernel: Kernel
-    counter_us: float
-    time_us: float = float("nan")
-
-
-@dataclass(frozen=True)
-class NetworkRecord:
-    """One measured network. `repeat_us` is its latency in another process, NaN if not repeated.
-
-    Latencies are ratios to the anchor, times the anchor's latency over all rounds of the file: drift
-    of the machine's speed cancels.
-    The latencies of `kernels` and `overhead_us` sum to `latency_us`.
-    """
-
-    architecture: Architecture
-    macs: int
-    latency_us: float
-    repeat_us: float
-    overhead_us: float
-    n_flagged: int
-    n_rounds: int
-    prepare_s: float
-    kernels: tuple[KernelTime, ...]
-
-    @property
-    def counters_us(self) -> float:
-        """Sum of the uncorrected counters."""
-        return sum(k.counter_us for k in self.kernels)
 
 
 class Store:
@@ -104,6 +70,7 @@ class Store:
             key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")
         }
         self.plan = Plan.from_json(self.meta["plan"])
+        self.level = level_of(self.meta["target"])
 
     @classmethod
     @contextmanager
@@ -125,31 +92,34 @@ class Store:
     @classmethod
     @contextmanager
     def create_or_open(cls, path: Path, meta: dict[str, Any]) -> Iterator[Store]:
-        """As `open`, or a new file with `meta`: study, machine, target, plan, overhead_us.
+        """As `open`, or a new file with `meta`: study, machine, properties, target, plan, peak, overhead_us.
 
-        Raises OvnasError if the file's machine, target or plan is not that of `meta`.
+        Raises OvnasError if the file's machine, properties, target or plan is not that of `meta`.
         """
         if not path.is_file():
             _create(path, meta)
         with cls.open(path) as store:
-            store.require(meta["machine"], meta["target"])
+            store.require(meta["machine"], meta["target"], meta["properties"])
             if Plan.from_json(meta["plan"]) != store.plan:
                 raise OvnasError(
                     f"{path} was measured for another model, space or kernels; take another --runs-dir"
                 )
             yield store
 
-    def require(self, machine: dict[str, Any], target: dict[str, Any] | None = None) -> None:
-        """Raises OvnasError, naming what differs, unless the rows are of this machine and target."""
-        difference = describe_difference(self.meta["machine"], machine)
-        if target is not None and target != self.meta["target"]:
-            parts = [
-                f"target {key}: {self.meta['target'].get(key)!r} there, {value!r} here"
-                for key, value in target.items()
-                if self.meta["target"].get(key) != value
-            ]
-            difference = "; ".join(filter(None, [difference, *parts]))
-        if difference:
+    def require(
+        self,
+        machine: dict[str, Any],
+        target: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+    ) -> None:
+        """Raises OvnasError, naming what differs, unless the rows are of this machine, and of this target
+        and these effective properties where they are given."""
+        found = [
+            describe_difference(self.meta["machine"], machine),
+            *_differing("target", self.meta["target"], target),
+            *_differing("property", self.meta["properties"], properties),
+        ]
+        if difference := "; ".join(filter(None, found)):
             raise OvnasError(f"{self.path} was measured elsewhere ({difference}); take another --runs-dir")
 
     def architectures(self) -> list[Architecture]:
@@ -163,25 +133,24 @@ class Store:
         rounds: Sequence[Round],
         kernels: Sequence[KernelTime],
         prepare_s: float,
+        chosen_as: Reason = "filling",
     ) -> None:
         """Adds one network in one transaction."""
         macs = self.plan.space.macs(architecture)
-        marks = ", ".join("?" * (7 + len(_KERNEL_COLUMNS)))
+        row = (str(architecture), macs, chosen_as, prepare_s, time.time())
         with self._db as db:
-            cursor = db.execute(
-                "INSERT INTO networks (architecture, macs, prepare_s, measured_at) VALUES (?, ?, ?, ?)",
-                (str(architecture), macs, prepare_s, time.time()),
-            )
-            network = cursor.lastrowid
-            assert network is not None
+            self._insert("networks (architecture, macs, chosen_as, prepare_s, measured_at)", [row])
+            (network,) = db.execute("SELECT last_insert_rowid()").fetchone()
             self._add_rounds(network, "collect", rounds)
-            db.executemany(
-                f"INSERT INTO kernels VALUES ({marks})",
-                [
-                    (network, i, k.layer, k.name, k.exec_type, k.layout, k.counter_us, *astuple(k.kernel))
-                    for i, k in enumerate(kernels)
-                ],
-            )
+            rows = [
+                (
+                    *(network, i, k.layer, k.name, k.exec_type, k.in_layout, k.layout),
+                    *(json.dumps(k.originals), k.counter_us),
+                    *astuple(k.kernel),
+                )
+                for i, k in enumerate(kernels)
+            ]
+            self._insert("kernels", rows)
 
     def add_repeat(self, architecture: Architecture, rounds: Sequence[Round]) -> None:
         """Adds the rounds of a second process for a network already measured."""
@@ -193,88 +162,100 @@ class Store:
             self._add_rounds(network, "repeat", rounds)
 
     def _add_rounds(self, network: int, process: Process, rounds: Sequence[Round]) -> None:
-        self._db.executemany(
-            "INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (network, process, i, int(r.is_flagged), _bytes(r.samples), _bytes(r.anchor))
-                for i, r in enumerate(rounds)
-            ],
-        )
+        rows = [
+            (network, process, i, int(r.is_flagged), r.place, *map(_bytes, (r.samples, r.before, r.after)))
+            for i, r in enumerate(rounds)
+        ]
+        self._insert("rounds", rows)
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
 
     def records(self) -> list[NetworkRecord]:
         """Every network with its kernels, in the order of measurement."""
         try:
-            rounds = self._rounds()
-            collected = [r for own in rounds["collect"].values() for r in own]
-            if not collected:
-                return []
-            reference_us = anchor_level(collected)
-            rows = self._db.execute(
-                "SELECT id, architecture, macs, prepare_s FROM networks ORDER BY id"
-            ).fetchall()
-            return [
-                self._record(row, reference_us, rounds["collect"][row[0]], rounds["repeat"].get(row[0], []))
-                for row in rows
-            ]
+            return records_of(self.networks(), self.level, float(self.meta["overhead_us"]))
         except (sqlite3.DatabaseError, ValueError, LookupError, ArithmeticError, OvnasError) as error:
             raise OvnasError(f"{self.path} is damaged: {error}; move it away") from None
 
     def anchor_us(self) -> float:
         """The anchor's latency over all rounds: the speed of the machine that latencies refer to."""
-        return anchor_level([r for own in self._rounds()["collect"].values() for r in own])
+        return anchor_level([r for n in self.networks() for r in n.rounds], self.level)
 
-    def _rounds(self) -> dict[str, dict[int, list[Round]]]:
-        found: dict[str, dict[int, list[Round]]] = {"collect": {}, "repeat": {}}
-        for network, process, flagged, samples, anchor in self._db.execute(
-            "SELECT network, process, is_flagged, samples_us, anchor_us FROM rounds "
+    def networks(self) -> list[RawNetwork]:
+        """Every network as it was stored, in the order of measurement."""
+        rounds: dict[tuple[int, str], list[Round]] = {}
+        for network, process, flagged, place, *blobs in self._db.execute(
+            "SELECT network, process, is_flagged, place, samples_us, before_us, after_us FROM rounds "
             "ORDER BY network, process, position"
         ):
-            own = found[process].setdefault(network, [])
-            own.append(Round(_floats(samples), _floats(anchor), bool(flagged)))
-        return found
-
-    def _record(
-        self,
-        row: tuple[int, str, int, float],
-        reference_us: float,
-        rounds: list[Round],
-        repeats: list[Round],
-    ) -> NetworkRecord:
-        network, text, macs, prepare_s = row
-        latency = reference_us * ratio(rounds)
-        overhead = min(float(self.meta["overhead_us"]), 0.5 * latency)
+            samples, before, after = map(_floats, blobs)
+            own = rounds.setdefault((network, process), [])
+            own.append(Round(samples, before, after, place, bool(flagged)))
         rows = self._db.execute(
-            f"SELECT layer, name, exec_type, layout, counter_us, {', '.join(_KERNEL_COLUMNS)} "
-            "FROM kernels WHERE network = ? ORDER BY position",
-            (network,),
+            "SELECT id, architecture, chosen_as, macs, prepare_s FROM networks ORDER BY id"
         ).fetchall()
-        counters_us = sum(row[4] for row in rows)
-        if not (0 < latency < math.inf and 0 < counters_us < math.inf):
-            raise ValueError(f"{text} has a latency of {latency} us and counters of {counters_us} us")
-        scale = (latency - overhead) / counters_us
-        kernels = tuple(
-            KernelTime(
-                layer=row[0],
-                name=row[1],
-                exec_type=row[2],
-                layout=row[3],
-                kernel=Kernel(*row[5:]),
-                counter_us=row[4],
-                time_us=row[4] * scale,
+        return [
+            RawNetwork(
+                architecture=Architecture.parse(text),
+                chosen_as=chosen_as,
+                macs=macs,
+                prepare_s=prepare_s,
+                rounds=tuple(rounds[network, "collect"]),
+                repeats=tuple(rounds.get((network, "repeat"), ())),
+                kernels=self._kernels(network),
             )
-            for row in rows
+            for network, text, chosen_as, macs, prepare_s in rows
+        ]
+
+    def merge(self, other: Store) -> int:
+        """Adds the networks of `other` that are not here yet; returns how many.
+
+        Raises OvnasError, naming what differs, unless both are of one machine, target and plan.
+        """
+        other.require(self.meta["machine"], self.meta["target"], self.meta["properties"])
+        if other.plan != self.plan:
+            raise OvnasError(
+                f"{other.path} was measured for another model, space or kernels than {self.path}"
+            )
+        known = set(self.architectures())
+        fresh = [network for network in other.networks() if network.architecture not in known]
+        for network in fresh:
+            self.add(
+                network.architecture, network.rounds, network.kernels, network.prepare_s, network.chosen_as
+            )
+            if network.repeats:
+                self.add_repeat(network.architecture, network.repeats)
+        return len(fresh)
+
+    def _kernels(self, network: int) -> tuple[KernelTime, ...]:
+        return tuple(
+            KernelTime(
+                layer,
+                name,
+                exec_type,
+                in_layout,
+                layout,
+                tuple(json.loads(fused)),
+                Kernel(*own),
+                counter_us,
+            )
+            for layer, name, exec_type, in_layout, layout, fused, counter_us, *own in self._db.execute(
+                "SELECT layer, name, exec_type, in_layout, layout, originals, counter_us, "
+                f"{', '.join(_KERNEL_COLUMNS)} FROM kernels WHERE network = ? ORDER BY position",
+                (network,),
+            )
         )
-        return NetworkRecord(
-            architecture=Architecture.parse(text),
-            macs=macs,
-            latency_us=latency,
-            repeat_us=reference_us * ratio(repeats),
-            overhead_us=overhead,
-            n_flagged=sum(r.is_flagged for r in rounds),
-            n_rounds=len(rounds),
-            prepare_s=prepare_s,
-            kernels=kernels,
-        )
+
+
+def _differing(what: str, theirs: dict[str, Any], ours: dict[str, Any] | None) -> list[str]:
+    return [
+        f"{what} {key}: {theirs.get(key)!r} there, {value!r} here"
+        for key, value in (ours or {}).items()
+        if theirs.get(key) != value
+    ]
 
 
 def _bytes(samples: NDArray[np.float32]) -> bytes:

@@ -1,9 +1,10 @@
 """End-to-end latency: networks resident together, many short interleaved rounds, an anchor in each.
 
-A shared machine changes its speed by several per cent within seconds, for all networks alike. So a
-network's latency is taken relative to an anchor, a fixed network measured in the same short round, and
-the median over rounds of that ratio is its estimate: drift cancels. benchmarks/repeatability.py holds it
-against quantiles and means over the same samples.
+A shared machine changes its speed by several per cent within seconds, for all networks alike. So an
+anchor, a fixed network, is timed at the start and at the end of every round, a network is taken relative
+to what the anchor would have shown at its own place in between, and the median over rounds of that ratio
+is its estimate: drift cancels. benchmarks/repeatability.py holds it against quantiles and means over the
+same samples.
 """
 
 from __future__ import annotations
@@ -11,38 +12,77 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["QUANTILE", "ROUNDS", "Round", "Timer", "anchor_level", "interleave", "level", "ratio"]
+__all__ = [
+    "Level",
+    "Round",
+    "Samples",
+    "Timer",
+    "TimesInferences",
+    "anchor_level",
+    "interleave",
+    "low",
+    "ratio",
+]
 
 Samples = NDArray[np.float32]
 """Latencies of single inferences in microseconds, in the order measured."""
 
+Level = Callable[[Samples], float]
+"""What one round's samples say of a network, in microseconds: see `low` and `profiling.load.busy`."""
+
 # Within a round the low end is the network's own time; what is above it is interruptions.
 QUANTILE = 0.10
 ROUNDS = 24
-EXTRA_ROUNDS = 8
+EXTRA_ROUNDS = 12
 ROUND_SECONDS = 0.03
-MIN_PER_ROUND, MAX_PER_ROUND = 3, 100
-ANCHOR_TOLERANCE = 0.10
+MIN_PER_ROUND, MAX_PER_ROUND = 3, 200
+# How far the anchor may move within a round, and from its usual level over all rounds.
+MOVED_WITHIN, MOVED_SINCE = 0.05, 0.08
 RUNAWAY = 1.05
+# Of many samples, so many of the slowest are single interruptions, which the low end does not see.
+INTERRUPTIONS = 0.05
 
 
 @dataclass(frozen=True)
 class Round:
-    """One network's samples in one round, and the anchor's in the same one; `is_flagged` if the round
-    cannot be trusted."""
+    """One network's samples in one round, and the anchor's at its start and end.
+
+    `place` is where in the round the network was timed, from 0 (start) to 1 (end). `is_flagged` if the
+    round cannot be trusted.
+    """
 
     samples: Samples
-    anchor: Samples
+    before: Samples
+    after: Samples
+    place: float
     is_flagged: bool
+
+    def anchor_us(self, level: Level) -> float:
+        """The anchor's latency at the network's place: between its start and its end."""
+        return (1 - self.place) * level(self.before) + self.place * level(self.after)
+
+    def ratio(self, level: Level) -> float:
+        """The network's latency over the anchor's."""
+        return level(self.samples) / self.anchor_us(level)
+
+
+class TimesInferences(Protocol):
+    """What `interleave` needs of a timer."""
+
+    def run(self, n: int) -> Samples:
+        """About `n` inferences (a stream), each timed."""
+
+    def per_round(self) -> int:
+        """Warms up; how many inferences make a round."""
 
 
 class Timer:
-    """Times single inferences of one compiled network, on a fixed random input."""
+    """Times single inferences of one compiled network, one after the other, on a fixed random input."""
 
     def __init__(self, compiled: Any, *, seed: int = 0) -> None:
         import openvino as ov
@@ -72,66 +112,107 @@ class Timer:
         return int(np.clip(ROUND_SECONDS * 1e6 / typical_us, MIN_PER_ROUND, MAX_PER_ROUND))
 
 
+@dataclass(frozen=True)
+class _RawRound:
+    """All samples of one round: the networks' with their places in it, and the anchor's two."""
+
+    networks: tuple[Samples, ...]
+    places: tuple[float, ...]
+    before: Samples
+    after: Samples
+
+
+def low(samples: Samples) -> float:
+    """The low end of one round's samples, in microseconds: latency without interruptions."""
+    return float(np.quantile(samples, QUANTILE))
+
+
 def interleave(
-    timers: Sequence[Timer],
-    anchor: Timer,
+    timers: Sequence[TimesInferences],
+    anchor: TimesInferences,
     rng: np.random.Generator,
     *,
+    level: Level = low,
     rounds: int = ROUNDS,
     on_round: Callable[[], None] = lambda: None,
 ) -> list[list[Round]]:
-    """Measures all networks in `rounds` interleaved rounds, each in random order, the anchor in each.
+    """Measures all networks in `rounds` interleaved rounds, each in random order, the anchor first and
+    last in each.
 
     A network's round is flagged if the anchor moved in it, or if its mean runs away from its median;
     as many rounds as are flagged for any network are measured again, up to EXTRA_ROUNDS. Returns the
     rounds of every network.
     """
-    everyone = [*timers, anchor]
-    counts = [timer.per_round() for timer in everyone]
-    raw: list[list[Samples]] = []
+    counts = [timer.per_round() for timer in timers]
+    n_anchor = anchor.per_round()
+    raw: list[_RawRound] = []
     wanted = rounds
     while len(raw) < wanted:
-        row: dict[int, Samples] = {}
-        for i in rng.permutation(len(everyone)):
-            row[int(i)] = everyone[i].run(counts[i])
-        raw.append([row[i] for i in range(len(everyone))])
+        raw.append(_one_round(timers, counts, anchor, n_anchor, rng))
         on_round()
-        if len(raw) == wanted:
-            worst = int(flag_rounds(raw).sum(axis=0).max(initial=0))
+        if len(raw) >= rounds:
+            worst = int(flag_rounds(raw, level).sum(axis=0).max(initial=0))
             wanted = rounds + min(worst, EXTRA_ROUNDS)
-    flags = flag_rounds(raw)
+    flags = flag_rounds(raw, level)
     return [
-        [Round(row[i], row[-1], bool(flag[i])) for row, flag in zip(raw, flags, strict=True)]
+        [
+            Round(r.networks[i], r.before, r.after, r.places[i], bool(flag[i]))
+            for r, flag in zip(raw, flags, strict=True)
+        ]
         for i in range(len(timers))
     ]
 
 
-def flag_rounds(raw: Sequence[Sequence[Samples]]) -> NDArray[np.bool_]:
-    """Which rounds cannot be trusted, shape (n_rounds, n_networks).
+def _one_round(
+    timers: Sequence[TimesInferences],
+    counts: Sequence[int],
+    anchor: TimesInferences,
+    n_anchor: int,
+    rng: np.random.Generator,
+) -> _RawRound:
+    clock = time.perf_counter
+    found: dict[int, Samples] = {}
+    middles: dict[int, float] = {}
+    start = clock()
+    before = anchor.run(n_anchor)
+    first = (start + clock()) / 2
+    for i in map(int, rng.permutation(len(timers))):
+        start = clock()
+        found[i] = timers[i].run(counts[i])
+        middles[i] = (start + clock()) / 2
+    start = clock()
+    after = anchor.run(n_anchor)
+    span = (start + clock()) / 2 - first
+    order = range(len(timers))
+    places = tuple((middles[i] - first) / span for i in order)
+    return _RawRound(tuple(found[i] for i in order), places, before, after)
 
-    `raw` holds the samples of each round's networks, the anchor's last.
-    """
-    anchors = np.array([level(row[-1]) for row in raw])
-    moved = np.abs(anchors / np.median(anchors) - 1) > ANCHOR_TOLERANCE
-    runaway = [[float(s.mean()) > RUNAWAY * float(np.median(s)) for s in row[:-1]] for row in raw]
-    return np.asarray(np.array(runaway, dtype=bool).reshape(len(raw), -1) | moved[:, None])
+
+def flag_rounds(raw: Sequence[_RawRound], level: Level) -> NDArray[np.bool_]:
+    """Which rounds cannot be trusted, shape (n_rounds, n_networks)."""
+    ends = np.array([(level(r.before), level(r.after)) for r in raw])
+    within = np.abs(ends[:, 1] / ends[:, 0] - 1) > MOVED_WITHIN
+    since = np.abs(ends.mean(axis=1) / np.median(ends) - 1) > MOVED_SINCE
+    runaway = [[_runs_away(samples) for samples in r.networks] for r in raw]
+    return np.asarray(np.array(runaway, dtype=bool).reshape(len(raw), -1) | (within | since)[:, None])
 
 
-def level(samples: Samples) -> float:
-    """The low end of one round's samples, in microseconds."""
-    return float(np.quantile(samples, QUANTILE))
+def _runs_away(samples: Samples) -> bool:
+    """Whether the mean is far above the median, single interruptions among many samples left out."""
+    kept = np.sort(samples)[: len(samples) - int(INTERRUPTIONS * len(samples))]
+    return float(kept.mean()) > RUNAWAY * float(np.median(kept))
 
 
-def ratio(rounds: Sequence[Round]) -> float:
+def ratio(rounds: Sequence[Round], level: Level = low) -> float:
     """Latency relative to the anchor's: the median over the rounds that are not flagged (over all, if
     fewer than half are good). NaN without rounds."""
     good = [r for r in rounds if not r.is_flagged]
     chosen = good if 2 * len(good) >= len(rounds) else list(rounds)
     if not chosen:
         return float("nan")
-    return float(np.median([level(r.samples) / level(r.anchor) for r in chosen]))
+    return float(np.median([r.ratio(level) for r in chosen]))
 
 
-def anchor_level(rounds: Sequence[Round]) -> float:
+def anchor_level(rounds: Sequence[Round], level: Level = low) -> float:
     """The anchor's latency in microseconds: the median of its levels over rounds."""
-    return float(np.median([level(r.anchor) for r in rounds]))
+    return float(np.median([r.anchor_us(level) for r in rounds]))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from torch import Tensor, nn
 
+    from profiling.timing import Level
     from supernet.architecture import Architecture
     from supernet.data import Images, Splits
     from supernet.elastic import ElasticNetwork
@@ -124,26 +125,26 @@ def measure(
     bar: Progress,
 ) -> tuple[Measured, list[Measured]]:
     """Latency and throughput of the baseline, which is the anchor of every round, and the finalists."""
+    from profiling.load import busy, level_of, make_timer, samples_per_s
+    from profiling.machine import throughput_target
     from profiling.target import compile_model
-    from profiling.throughput import ROUNDS as THROUGHPUT_ROUNDS
-    from profiling.throughput import ThroughputTimer, interleave_throughput, throughput_target
-    from profiling.timing import ROUNDS, Timer, anchor_level, interleave, ratio
-
-    task = bar.add_task("measuring finalists", total=ROUNDS + THROUGHPUT_ROUNDS, note="latency")
-
-    def on_round() -> None:
-        bar.update(task, advance=1)
+    from profiling.timing import ROUNDS, anchor_level, interleave, ratio
 
     models = [built.exported.model for built in (baseline, *finalists)]
-    anchor, *timers = [Timer(compile_model(model, target)) for model in models]
-    rounds = interleave(timers, anchor, rng, on_round=on_round)
-    baseline_us = anchor_level(rounds[0])
-    ratios = [1.0, *(ratio(own) for own in rounds)]
+    task = bar.add_task("measuring finalists", total=2 * ROUNDS, note="latency")
+
+    def rounds_of(what: dict[str, Any], level: Level) -> tuple[float, list[float]]:
+        """The baseline's latency in microseconds, and everyone's relative to it."""
+        anchor, *timers = [make_timer(compile_model(model, what), what) for model in models]
+        rounds = interleave(timers, anchor, rng, level=level, on_round=lambda: bar.update(task, advance=1))
+        return anchor_level(rounds[0], level), [1.0, *(ratio(own, level) for own in rounds)]
+
+    baseline_us, ratios = rounds_of(target, level_of(target))
     wide = throughput_target(target)
-    queues = [ThroughputTimer(compile_model(model, wide), wide["streams"]) for model in models]
     bar.update(task, completed=ROUNDS, note="throughput")
-    throughput = np.median(interleave_throughput(queues, rng, on_round=on_round), axis=0)
+    busy_us, busy_ratios = rounds_of(wide, busy)
     first, *others = [
-        Measured(baseline_us * one, float(sps), 1 / one) for one, sps in zip(ratios, throughput, strict=True)
+        Measured(baseline_us * one, samples_per_s(busy_us * other, wide), 1 / one)
+        for one, other in zip(ratios, busy_ratios, strict=True)
     ]
     return first, others

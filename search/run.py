@@ -46,8 +46,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.saved import load
     from predictor.train import predictor_folder
     from profiling.lock import measuring
-    from profiling.machine import read_machine, read_target
-    from profiling.throughput import throughput_target
+    from profiling.machine import read_machine, read_target, throughput_target
     from search.finalists import build, measure
     from search.nsga2 import search_nsga2
     from search.problem import Problem

@@ -77,9 +77,16 @@ class TrainSection:
 
 @dataclass(frozen=True)
 class TargetSection:
-    """Where the network shall run. `threads` 0: what affinity and cgroup quota allow."""
+    """Where and how the network shall run.
 
+    `mode` "latency": one inference at a time, on all threads. `mode` "throughput": `streams` inferences
+    at a time, the threads shared among them. `threads` 0: what affinity and cgroup quota allow, physical
+    cores first; `streams` 0: one in latency mode, one a thread in throughput mode.
+    """
+
+    mode: Literal["latency", "throughput"] = "latency"
     threads: int = 1
+    streams: int = 0
     batch: int = 1
 
 
@@ -187,7 +194,14 @@ class Study:
                 self.train.learning_rate, self.train.pretrain_learning_rate
             )
             > 0,
-            "[target] threads must be >= 0, batch >= 1": self.target.threads >= 0 and self.target.batch >= 1,
+            "[target] threads and streams must be >= 0, batch >= 1": min(
+                self.target.threads, self.target.streams
+            )
+            >= 0
+            and self.target.batch >= 1,
+            "[target] streams must be 1 (or left out) in latency mode; take mode = 'throughput'": (
+                self.target.mode == "throughput" or self.target.streams <= 1
+            ),
             "[search] evaluations, finalists and calibration_samples must be >= 1": min(
                 self.search.evaluations, self.search.finalists, self.search.calibration_samples
             )

@@ -242,13 +242,20 @@ class KnownLatency:
 
         drift = np.random.default_rng(seed).permutation(np.linspace(0.8, 1.2, 5))
         own, anchor = scale * self.latency_us(architecture), self.latency_us(self.plan.space.largest)
-        return [Round(*(np.full(4, us * d, np.float32) for us in (own, anchor)), False) for d in drift]
+        return [
+            Round(*(np.full(4, us * d, np.float32) for us in (own, 0.9 * anchor, 1.1 * anchor)), 0.5, False)
+            for d in drift
+        ]
 
     def kernels(self, architecture: Architecture) -> list[KernelTime]:
         from profiling.store import KernelTime
 
         return [
-            KernelTime(f"layer{i}", f"node{i}", "jit", "nhwc", kernel, 1.3 * self.kernel_us(kernel))
+            KernelTime(
+                *(f"layer{i}", f"node{i}", "jit", "nchw", "nhwc", (f"conv{i}", f"relu{i}")),
+                kernel,
+                1.3 * self.kernel_us(kernel),
+            )
             for i, kernel in enumerate(self.plan.of(architecture))
         ]
 
@@ -256,7 +263,15 @@ class KnownLatency:
         from profiling.machine import read_machine
 
         facts = {"study": "tiny", "machine": read_machine(), "target": self.target}
-        return {**facts, "plan": self.plan.to_json(), "overhead_us": self.overhead_us, **changes}
+        peak = {"int8_gops": 200.0, "f32_gops": 50.0, "bandwidth_gbs": 20.0}
+        return {
+            **facts,
+            "properties": {},
+            "peak": peak,
+            "plan": self.plan.to_json(),
+            "overhead_us": self.overhead_us,
+            **changes,
+        }
 
     def write(self, path: Path, n: int, n_repeated: int = 0) -> Path:
         """A store of `n` networks, `n_repeated` of them 1 % slower in a second process."""

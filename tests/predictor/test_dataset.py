@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
-from predictor.dataset import MIN_NETWORKS, TEST_SHARE, load_dataset
+from predictor.dataset import MIN_NETWORKS, TEST_SHARE, _split, load_dataset
 from profiling.store import Store
 from supernet import OvnasError
 
@@ -32,7 +35,7 @@ def test_the_seed_decides_the_split(measurements):
 def test_what_goes_with_the_networks(measurements, known):
     data = load_dataset([measurements])
     meta = known.meta()
-    facts = {key: meta[key] for key in ("study", "machine", "target")}
+    facts = {key: meta[key] for key in ("study", "machine", "target", "peak")}
     assert data.meta == {**facts, "studies": ["tiny"]}
     assert data.plans == {"tiny": known.plan}
     assert data.anchor_us == {"tiny": pytest.approx(known.latency_us(known.plan.space.largest))}
@@ -48,3 +51,65 @@ def test_too_few_networks_are_refused(known, tmp_path, n):
 def test_the_fewest_networks_make_both_parts(known, tmp_path):
     data = load_dataset([known.write(tmp_path / "m.sqlite", MIN_NETWORKS)])
     assert (len(data.train), len(data.test)) == (8, 4)
+
+
+def test_two_studies_are_split_each_for_itself(measurements, write_other, tmp_path):
+    data = load_dataset([measurements, write_other(tmp_path / "o.sqlite")])
+    assert [sum(e.study == s for e in data.test) for s in ("tiny", "other")] == [18, 12]
+    assert list(data.plans) == list(data.anchor_us) == data.meta["studies"] == ["tiny", "other"]
+    alone = load_dataset([measurements])
+    assert architectures(alone.test) == architectures(e for e in data.test if e.study == "tiny")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"target": {"mode": "latency", "threads": 2, "streams": 1, "batch": 1}}, "'threads': 2"),
+        ({"machine": {"openvino": "2020.1"}}, "openvino: .* there, '2020.1' here"),
+    ],
+)
+def test_studies_of_other_conditions_are_refused(measurements, write_other, known, tmp_path, changes, named):
+    if "machine" in changes:
+        changes = {"machine": {**known.meta()["machine"], **changes["machine"]}}
+    path = write_other(tmp_path / "o.sqlite", 12, **changes)
+    with pytest.raises(OvnasError, match=rf"other conditions than 'tiny' \(.*{named}"):
+        load_dataset([measurements, path])
+
+
+def test_a_study_twice_is_refused(measurements):
+    with pytest.raises(OvnasError, match="study 'tiny' is given twice"):
+        load_dataset([measurements, measurements])
+
+
+def test_the_first_measured_are_learned_from(measurements):
+    data = load_dataset([measurements], n_train=10)
+    every = load_dataset([measurements])
+    assert architectures(data.train) == architectures(every.train[:10])
+    assert architectures(data.test) == architectures(every.test)
+    assert {data.plans["tiny"].space.largest, data.plans["tiny"].space.smallest} <= set(
+        architectures(data.train)
+    )
+
+
+def test_all_may_be_learned_from(measurements):
+    with Store.open(measurements) as store:
+        measured = store.architectures()
+    data = load_dataset([measurements], n_train=58)
+    assert architectures(data.train) == measured[:58]
+    assert architectures(data.test) == measured[58:]
+    with pytest.raises(OvnasError, match="holds 60 networks, but 61 are needed"):
+        load_dataset([measurements], n_train=61)
+
+
+def test_only_networks_that_fill_the_space_are_held_out(measurements, known):
+    """Those measured because a predictor was unsure of them would make a harder test than the space is."""
+    examples = load_dataset([measurements]).examples
+    marked = [
+        dataclasses.replace(
+            e, record=dataclasses.replace(e.record, chosen_as="unsure" if i % 2 else "filling")
+        )
+        for i, e in enumerate(examples)
+    ]
+    learned, judged = _split(marked, known.plan, np.random.default_rng(0))
+    assert {e.record.chosen_as for e in judged} == {"filling"}
+    assert len(learned) + len(judged) == len(marked)

@@ -3,11 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from predictor.base import KernelPredictor
 from predictor.compiled import CompiledPredictor
 from predictor.evaluation import evaluate, speed_of
 
 
 def test_predictions_stand_beside_the_measurements_of_the_test_part(trained, data, known):
+    if not isinstance(trained.predictor, KernelPredictor):
+        pytest.skip("predicts no kernels")
     found = evaluate(trained.name, trained.predictor, data)
     networks = [e.network for e in data.test]
     kernels = [k for network in networks for k in network.kernels]
@@ -23,6 +26,8 @@ def test_predictions_stand_beside_the_measurements_of_the_test_part(trained, dat
 
 
 def test_metrics_of_both_levels(trained, data):
+    if not isinstance(trained.predictor, KernelPredictor):
+        pytest.skip("predicts no kernels")
     found = evaluate(trained.name, trained.predictor, data)
     value = found.to_json()
     assert value["network"]["mape"] == pytest.approx(np.mean(np.abs(found.predicted / found.measured - 1)))

@@ -29,7 +29,7 @@ def test_a_second_registration_raises(own_registry):
 def test_an_unknown_name_names_the_nearest():
     with pytest.raises(OvnasError, match="there is no predictor 'xbg'; did you mean 'xgb'"):
         make_predictor("xbg")
-    with pytest.raises(OvnasError, match="known: macs, xgb"):
+    with pytest.raises(OvnasError, match="known: adapted, forest, lookup, macs, ridge, xgb"):
         make_predictor("qqqqqqqq")
 
 

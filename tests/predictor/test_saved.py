@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import predictor
+from predictor.base import plain_parameters
+from predictor.dataset import load_dataset
 from predictor.features import FEATURES
+from predictor.registry import make_predictor
 from predictor.saved import CARD, SCHEMA_VERSION, data_hash, load, save
 from supernet import OvnasError
 
@@ -35,18 +38,18 @@ def test_round_trip(trained, folder, data, unseen, networks_of):
     np.testing.assert_allclose(loaded.compiled().predict_codes(codes), expected, rtol=1e-6)
     assert (loaded.name, loaded.plan) == (trained.name, data.plans["tiny"])
     assert type(loaded.predictor) is type(trained.predictor)
-    assert loaded.predictor.get_params() == trained.predictor.get_params()
+    assert plain_parameters(loaded.predictor) == plain_parameters(trained.predictor)
     np.testing.assert_array_equal(predictor.load(str(folder)).predict(unseen), expected)
 
 
 def test_parameters_of_ones_own_are_kept(data, tmp_path):
     from predictor.xgb import XgbPredictor
 
-    own = data.fit(XgbPredictor(n_estimators=7, max_depth=2), data.train)
+    own = data.fit(XgbPredictor(n_estimators=4, n_joint=3, max_depth=2), data.train)
     save("xgb", own, data.plans, data.train, data.meta, tmp_path / "xgb")
     loaded = load(tmp_path / "xgb").predictor
     assert loaded.get_params() == own.get_params()
-    assert loaded.booster_.num_boosted_rounds() == 7
+    assert loaded.trees_.boosters_[0].num_boosted_rounds() == 7
 
 
 def test_the_card_says_what_it_was_trained_on(folder, trained, data):
@@ -74,7 +77,7 @@ def test_saving_again_replaces(trained, folder, data):
 
 
 def test_no_file_is_a_pickle(folder):
-    for file in folder.iterdir():
+    for file in (p for p in folder.rglob("*") if p.is_file()):
         content = file.read_bytes()
         assert not content.startswith(b"\x80")
         with pytest.raises(Exception, match=r"."):
@@ -165,7 +168,7 @@ def test_an_unknown_predictor_is_refused(folder):
 
 def test_a_damaged_model_file_is_refused(folder):
     """Missing, empty, cut, or a byte changed anywhere: XGBoost itself may crash on such files."""
-    for file in (p for p in folder.iterdir() if p.name != CARD):
+    for file in [p for p in folder.rglob("*") if p.is_file() and p.name != CARD]:
         good = file.read_bytes()
         changed = bytearray(good)
         changed[len(good) // 2] ^= 0xFF
@@ -196,3 +199,47 @@ def test_another_machine_or_target_is_refused_and_named(folder, data, section, f
     facts[section] = {**facts[section], **fact}
     with pytest.raises(OvnasError, match=rf"was trained elsewhere \(.*{named}.*collect and train here"):
         load(folder).require(**facts)
+
+
+def test_the_card_names_the_versions_and_conditions(folder, data):
+    card = load(folder).card
+    assert {"numpy", "scikit-learn", "openvino"} < set(card["versions"])
+    assert load(folder).conditions == data.conditions
+
+
+def test_conditions_that_are_not_the_machines_are_refused(folder):
+    conditions = json.loads((folder / CARD).read_text())["conditions"]
+    change(folder, conditions={**conditions, "l2_bytes": 1})
+    with pytest.raises(OvnasError, match="conditions that are not its machine's"):
+        load(folder)
+
+
+def test_the_interval_is_of_the_residuals(data, tmp_path):
+    """Of nine residuals, the ceil(10 x 0.9) = 9th is the 90 % interval's, the 5th that of 50 %."""
+    predictor = data.fit(make_predictor("macs"), data.train)
+    residuals = [0.01, -0.02, 0.03, -0.04, 0.05, -0.06, 0.07, -0.08, 0.09]
+    save("macs", predictor, data.plans, data.train, data.meta, tmp_path / "macs", residuals=residuals)
+    saved = load(tmp_path / "macs")
+    low, high = saved.interval(np.array([100.0, 200.0]))
+    np.testing.assert_allclose(high, [100 * np.exp(0.09), 200 * np.exp(0.09)])
+    np.testing.assert_allclose(low * high, [100.0**2, 200.0**2])
+    assert saved.interval(np.array([1.0]), 0.5)[1] == pytest.approx(np.exp(0.05))
+    assert saved.interval(np.array([1.0]), 0.95)[1] == np.inf
+
+
+def test_one_predictor_of_two_studies(measurements, write_other, tmp_path):
+    data = load_dataset([measurements, write_other(tmp_path / "other.sqlite")])
+    for name, tolerance in (("xgb", 0.02), ("ridge", 0.3)):
+        predictor = data.fit(make_predictor(name), data.train)
+        save(name, predictor, data.plans, data.train, data.meta, tmp_path / name)
+        saved = load(tmp_path / name)
+        assert list(saved.plans) == ["tiny", "other"]
+        for study, plan in saved.plans.items():
+            architectures = [e.record.architecture for e in data.test if e.study == study]
+            measured = data.latencies([e for e in data.test if e.study == study])
+            predicted = saved.predict(architectures, study)
+            assert np.abs(predicted / measured - 1).mean() < tolerance
+            codes = plan.space.encode_all(architectures)
+            np.testing.assert_allclose(saved.compiled(study).predict_codes(codes), predicted, rtol=1e-6)
+        with pytest.raises(OvnasError, match="not trained on study 'third'; it knows: tiny, other"):
+            saved.predict([], "third")

@@ -1,13 +1,118 @@
-"""What predictor.train refuses."""
+"""What predictor.train makes and refuses."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import shutil
 import sqlite3
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from predictor import train
+from predictor.conformal import half_width
+from predictor.dataset import load_dataset
+from predictor.saved import load
+from predictor.tune import Trial
+
+
+@pytest.fixture(scope="module")
+def runs(measurements, write_other, write_study, tmp_path_factory) -> Path:
+    """Studies "tiny" and "other" with measurements."""
+    home = tmp_path_factory.mktemp("trained")
+    study = write_study(home, data="none")
+    shutil.copy(study, home / "other.toml")
+    path = home / "runs" / "tiny" / "profiling" / "measurements.sqlite"
+    path.parent.mkdir(parents=True)
+    shutil.copy(measurements, path)
+    write_other(home / "runs" / "other" / "profiling" / "measurements.sqlite", 30)
+    return home / "runs"
+
+
+def run(runs: Path, *options: object, study: str = "tiny") -> dict:
+    out = io.StringIO()
+    own = ["--study", runs.parent / f"{study}.toml", "--runs-dir", runs, "--json", *options]
+    with contextlib.redirect_stdout(out):
+        assert train.main([str(o) for o in own]) == 0
+    return json.loads(out.getvalue())
+
+
+def refused(capsys, runs: Path, *options: object, study: str = "tiny") -> str:
+    capsys.readouterr()
+    own = ["--study", runs.parent / f"{study}.toml", "--runs-dir", runs, *options]
+    assert train.main([str(o) for o in own]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+def test_one_predictor_of_two_studies_under_a_name(runs):
+    value = run(runs, "--also", runs.parent / "other.toml", "--name", "both", "--predictor", "macs")
+    assert value["studies"] == ["tiny", "other"]
+    assert (value["train_networks"], value["test_networks"]) == (42 + 21, 18 + 9)
+    saved = load(runs / "tiny" / "predictor" / "both")
+    assert (saved.name, saved.card["predictor"], list(saved.plans)) == ("both", "macs", ["tiny", "other"])
+    assert saved.card["anchor_us"].keys() == {"tiny", "other"}
+
+
+def test_the_intervals_are_from_the_training_part(runs):
+    run(runs, "--predictor", "ridge")
+    saved = load(runs / "tiny" / "predictor" / "ridge")
+    assert len(saved.card["residuals"]) == 42
+    data = load_dataset([runs / "tiny" / "profiling" / "measurements.sqlite"])
+    low, high = saved.interval(saved.predict_networks([e.network for e in data.test]))
+    assert 0.7 <= np.mean((low <= data.latencies(data.test)) & (data.latencies(data.test) <= high)) <= 1
+    assert (high / low)[0] == pytest.approx(np.exp(2 * half_width(saved.card["residuals"])))
+
+
+def test_adapted_from_another_study(runs):
+    """The other study stands for other conditions; its predictor knows nearly all kernels."""
+    run(runs, study="other")
+    base = runs / "other" / "predictor" / "xgb"
+    value = run(runs, "--from", base, "--measurements", 10)
+    assert (value["predictor"], value["train_networks"], value["test_networks"]) == ("adapted", 10, 18)
+    assert value["network"]["mape"] < 0.02
+    folder = runs / "tiny" / "predictor" / "adapted"
+    saved = load(folder)
+    assert saved.card["adapted_from"]["data_hash"] == load(base).card["data_hash"]
+    shutil.rmtree(base)
+    np.testing.assert_array_equal(
+        load(folder).predict([saved.plan.space.largest]),
+        saved.predict([saved.plan.space.largest]),
+    )
+    again = run(runs, "--from", folder, "--measurements", 12, "--name", "again")
+    assert again["network"]["mape"] < 0.02
+
+
+def test_all_networks_may_be_learned_from(runs):
+    value = run(runs, "--predictor", "macs", "--measurements", 60, "--name", "all")
+    assert (value["train_networks"], value["test_networks"]) == (60, 0)
+    assert value["network"]["mape"] < 1e-4
+
+
+def test_tuned_parameters_are_saved(runs, monkeypatch):
+    monkeypatch.setattr("predictor.tune.tune", lambda *_, **__: [Trial({"n_estimators": 3}, 0.1)])
+    value = run(runs, "--tune", "--name", "tuned")
+    saved = load(runs / "tiny" / "predictor" / "tuned").predictor
+    assert saved.n_estimators == value["parameters"]["n_estimators"] == 3
+
+
+def test_what_is_refused(runs, capsys):
+    assert "must be >= 5, but got 4" in refused(capsys, runs, "--measurements", 4)
+    assert "holds 60 networks, but 61" in refused(capsys, runs, "--measurements", 61)
+    for name in ("../elsewhere", "a/b", "", ".hidden"):
+        assert "--name must be" in refused(capsys, runs, "--name", name)
+    assert "there is no predictor at" in refused(capsys, runs, "--from", runs / "nothing")
+    assert "leave out --predictor" in refused(capsys, runs, "--from", runs, "--predictor", "xgb")
+    assert "no parameters to tune" in refused(capsys, runs, "--tune", "--predictor", "macs")
+    assert "given twice" in refused(capsys, runs, "--also", runs.parent / "tiny.toml")
+    run(runs, "--predictor", "ridge")
+    ridge = runs / "tiny" / "predictor" / "ridge"
+    assert "predicts no kernels" in refused(capsys, runs, "--from", ridge)
 
 
 @pytest.mark.parametrize(("fact", "value"), [("cpu_model", "Another CPU"), ("openvino", "2020.1")])

@@ -10,7 +10,10 @@ NAN = float("nan")
 
 
 def records(*pairs):
-    return [NetworkRecord(Architecture((i,)), 1, a, b, 1, 0, 9, 0, ()) for i, (a, b) in enumerate(pairs)]
+    return [
+        NetworkRecord(Architecture((i,)), "filling", 1, a, b, 1, 0, 0, 9, 0, ())
+        for i, (a, b) in enumerate(pairs)
+    ]
 
 
 def test_differences_and_ranks_of_what_was_repeated():

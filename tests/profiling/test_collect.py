@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,7 +43,7 @@ def test_a_share_is_repeated_within_bounds(n, expected):
 
 def records(latencies):
     return [
-        NetworkRecord(Architecture((i,)), 1, us, float("nan"), 1, 0, 9, 0, ())
+        NetworkRecord(Architecture((i,)), "filling", 1, us, float("nan"), 1, 0, 0, 9, 0, ())
         for i, us in enumerate(latencies)
     ]
 
@@ -57,6 +57,15 @@ def test_repeats_spread_over_the_latencies():
     assert len(chosen) == n_to_repeat(100)
     assert np.ptp(np.diff(chosen)) <= 1
     assert len(collect._to_repeat(records([5, 4, 3]))) == 3
+
+
+def test_what_is_repeated_is_not_repeated_again():
+    measured = records(range(100, 200))
+    done = [replace(r, repeat_us=r.latency_us) if i < 10 else r for i, r in enumerate(measured)]
+    chosen = collect._to_repeat(done)
+    assert len(chosen) == n_to_repeat(100) - 10
+    assert not {r.architecture for r in done[:10]} & set(chosen)
+    assert collect._to_repeat([replace(r, repeat_us=1.0) for r in measured]) == []
 
 
 class Clock:
@@ -90,29 +99,29 @@ def bench(known):
 def measure(known, bench, monkeypatch, tmp_path):
     """Runs `_measure` on a store of `n_before` networks; returns it with how many it holds after."""
     monkeypatch.setattr(
-        "profiling.timing.interleave", lambda timers, anchor, rng: [known.rounds(a) for a in timers]
+        "profiling.timing.interleave",
+        lambda timers, anchor, rng, level: [known.rounds(a) for a in timers],
     )
     clock = Clock()
     monkeypatch.setattr(collect, "time", clock)
     options = cli.parser("x", "").parse_args(["--json"])
 
-    def run(budget: Budget, n_before: int = 0, n: int | None = None):
+    def run(budget: Budget, n_before: int = 0):
         path = known.write(tmp_path / "m.sqlite", n_before)
-        fresh = itertools.islice(iter(known.architectures(300)[n_before:]), n)
         rng = np.random.default_rng(0)
         with Store.open(path) as store:
-            found = collect._measure(bench, store, fresh, budget, clock.now, rng, cli.console(options))
+            found = collect._measure(bench, store, budget, clock.now, rng, cli.console(options))
             return found, len(store.architectures()), clock.now
 
     return run
 
 
 def test_a_budget_of_networks_is_met_exactly(measure):
-    assert measure(Budget(None, 14), 0, 14)[:2] == (1, 14)
+    assert measure(Budget(None, 14))[:2] == (1, 14)
 
 
 def test_networks_that_the_plan_missed_are_counted(measure):
-    assert measure(Budget(None, 8), 4, 4)[:2] == (0, 8)
+    assert measure(Budget(None, 8), 4)[:2] == (0, 8)
 
 
 @pytest.mark.parametrize("seconds", [20, 40, 60])
@@ -132,7 +141,7 @@ def summary(path, known, capsys, **options):
     study = SimpleNamespace(name="tiny")
     out = cli.console(cli.parser("x", "").parse_args([]))
     with Store.open(path) as store:
-        value = collect._summary(store.records(), study, path, options.get("n_unplanned", 0), 1.0, out)
+        value = collect._summary(store.records(), study, path, options.get("n_unplanned", 0), out)
     return value, " ".join(capsys.readouterr().out.split())
 
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from profiling.coverage import space_filling
+from profiling.coverage import FILLING, Chooser, least_sure, space_filling
 from supernet import OvnasError, Space
 from supernet.space import Block, Group, Slot
 
@@ -88,9 +88,49 @@ def test_it_fills_better_than_chance(tiny_network):
     assert min(filling) > max(chance)
 
 
+def test_what_is_known_does_not_come_again_and_is_kept_away_from(tiny_network):
+    space = tiny_network.space
+    known = first(space, 30)
+    found = list(itertools.islice(space_filling(space, np.random.default_rng(1), known), 30))
+    assert not set(found) & set(known)
+    rest = list(space_filling(SMALL, np.random.default_rng(0), first(SMALL, 20)))
+    assert set(rest) == everything(SMALL) - set(first(SMALL, 20))
+
+
+def test_a_chooser_fills_first_and_then_also_asks_where_it_is_unsure(tiny_network):
+    space = tiny_network.space
+    chooser = Chooser(space, np.random.default_rng(0))
+    measured: list = []
+    reasons: list = []
+    while len(measured) < FILLING + 16:
+        block = chooser.next(8, measured)
+        reasons += [reason for _, reason in block]
+        measured += [(a, 1.0 + space.macs(a) * 1e-6) for a, _ in block]
+    assert reasons[:2] == ["extreme", "extreme"]
+    assert reasons[2:64] == ["filling"] * 62
+    assert sorted(reasons[64:72]) == ["filling"] * 4 + ["unsure"] * 4
+    assert len({a for a, _ in measured}) == len(measured)
+    assert Chooser(SMALL, np.random.default_rng(0), everything(SMALL)).next(8, []) == []
+
+
+def test_unsure_is_where_the_law_is_not_known(tiny_network):
+    """One choice of one slot costs twice, at random: those networks are asked for more often."""
+    space, rng = tiny_network.space, np.random.default_rng(0)
+    codes = space.sample_codes(80, rng)
+    odd = codes[:, 0] == 0
+    latency = space.macs_of(codes) * np.where(odd, rng.uniform(1, 3, 80), 1.0)
+    measured = [(space.decode(row), float(us)) for row, us in zip(codes, latency, strict=True)]
+    seen = {a for a, _ in measured}
+    found = least_sure(space, measured, 12, rng, seen)
+    assert len(set(found)) == 12
+    assert not set(found) & seen
+    share = np.mean(space.encode_all(found)[:, 0] == 0)
+    assert share > 1.5 * np.mean(space.sample_codes(2000, rng)[:, 0] == 0)
+
+
 CODE = """
 import json, sys, itertools, numpy as np
-from profiling.coverage import space_filling
+from profiling.coverage import FILLING, Chooser, least_sure, space_filling
 from supernet.space import Space
 space = Space.from_json(json.load(open(sys.argv[1])))
 rng = np.random.default_rng(5)

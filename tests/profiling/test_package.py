@@ -44,7 +44,9 @@ print(profiling.__path__, profiling.extra.value, profiling.timing.QUANTILE)
     assert python(code, ROOT, tmp_path, cwd=tmp_path) == expected
 
 
-@pytest.mark.parametrize("module", ["profiling", "profiling.collect", "profiling.target"])
+@pytest.mark.parametrize(
+    "module", ["profiling", "profiling.collect", "profiling.machine", "profiling.show", "profiling.target"]
+)
 def test_importing_costs_nothing(module, tmp_path):
     heavy = ("torch", "openvino", "numpy", "nncf", "rich", "scipy")
     code = f"import {module}; print([m for m in {heavy!r} if m in sys.modules])"

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,18 +89,21 @@ def test_raw_samples_are_kept(known, tmp_path, rng):
     path = tmp_path / "m.sqlite"
     architecture = known.plan.space.smallest
     rounds = [
-        Round(rng.random(n).astype(np.float32), rng.random(3).astype(np.float32), n == 5) for n in (4, 5, 6)
+        Round(*(rng.random(k).astype(np.float32) for k in (n, 3, 2)), n / 10, n == 5) for n in (4, 5, 6)
     ]
     with Store.create_or_open(path, known.meta()) as store:
         store.add(architecture, rounds, known.kernels(architecture), 0.1)
         assert [(r.n_rounds, r.n_flagged) for r in store.records()] == [(3, 1)]
-    query = "SELECT samples_us, anchor_us, is_flagged FROM rounds ORDER BY position"
-    with sqlite3.connect(path) as connection:
-        rows = connection.execute(query).fetchall()
-    for (samples, anchor, is_flagged), expected in zip(rows, rounds, strict=True):
-        np.testing.assert_array_equal(np.frombuffer(samples, "<f4"), expected.samples)
-        np.testing.assert_array_equal(np.frombuffer(anchor, "<f4"), expected.anchor)
-        assert bool(is_flagged) == expected.is_flagged
+        (stored,) = store.networks()
+    for kept, expected in zip(stored.rounds, rounds, strict=True):
+        for name in ("samples", "before", "after"):
+            np.testing.assert_array_equal(getattr(kept, name), getattr(expected, name))
+        assert (kept.place, kept.is_flagged) == (expected.place, expected.is_flagged)
+    assert stored.repeats == ()
+    assert stored.kernels == tuple(known.kernels(architecture)) or all(
+        replace(k, time_us=0.0) == replace(e, time_us=0.0)
+        for k, e in zip(stored.kernels, known.kernels(architecture), strict=True)
+    )
 
 
 def test_an_empty_store_has_no_records(known, tmp_path):
@@ -164,7 +168,7 @@ def damaged_plan(path: Path, good: bytes) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE rounds SET anchor_us = zeroblob(length(anchor_us))",
+        "UPDATE rounds SET before_us = zeroblob(length(before_us)), after_us = zeroblob(length(after_us))",
         "UPDATE rounds SET samples_us = zeroblob(length(samples_us))",
         "UPDATE rounds SET samples_us = x'00'",
         "UPDATE kernels SET counter_us = 0",
@@ -292,8 +296,9 @@ with Store.open(pathlib.Path(sys.argv[1])) as store:
     known = set(store.architectures())
     for a in space_filling(store.plan.space, np.random.default_rng(0)):
         if a not in known:
-            kernels = [KernelTime("l", str(i), "e", "n", k, 1.0) for i, k in enumerate(store.plan.of(a))]
-            store.add(a, [Round(samples, samples, False)] * 24, kernels, 0.1)
+            own = enumerate(store.plan.of(a))
+            kernels = [KernelTime("l", str(i), "e", "n", "n", (), k, 1.0) for i, k in own]
+            store.add(a, [Round(samples, samples, samples, 0.5, False)] * 24, kernels, 0.1)
             print(a, flush=True)
 """
 
@@ -317,3 +322,43 @@ def test_kill_9_keeps_what_was_finished(known, copy, n_seen):
         architecture = next(a for a in known.architectures(n + 2) if str(a) not in kept)
         store.add(architecture, known.rounds(architecture), known.kernels(architecture), 0.1)
     assert len(records_of(copy)) == n + 1
+
+
+def test_why_a_network_was_chosen_is_kept(known, tmp_path):
+    with Store.create_or_open(tmp_path / "m.sqlite", known.meta()) as store:
+        for a, reason in zip(known.architectures(3), ("extreme", "filling", "unsure"), strict=True):
+            store.add(a, known.rounds(a), known.kernels(a), 0.1, reason)
+        assert [r.chosen_as for r in store.records()] == ["extreme", "filling", "unsure"]
+
+
+def test_merging_joins_what_is_new(known, tmp_path):
+    first, second = known.write(tmp_path / "a.sqlite", 6), known.write(tmp_path / "b.sqlite", 10, 8)
+    with Store.open(second) as other, Store.open(first) as store:
+        assert store.merge(other) == 4
+        assert store.merge(other) == 0
+        assert [r.repeat_us > 0 for r in store.records()] == [False] * 6 + [True] * 2 + [False] * 2
+    whole = records_of(second)
+    for joined, expected in zip(records_of(first), whole, strict=True):
+        assert joined.architecture == expected.architecture
+        assert joined.latency_us == pytest.approx(expected.latency_us, rel=1e-6)
+        assert [k.originals for k in joined.kernels] == [k.originals for k in expected.kernels]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"machine": {"openvino": "2031.1"}}, "openvino: '2031.1' there"),
+        ({"target": {"threads": 7}}, "target threads: 7 there, 1 here"),
+    ],
+)
+def test_merging_refuses_other_conditions_and_names_them(known, tmp_path, changes, named):
+    path = known.write(tmp_path / "a.sqlite", 3)
+    meta = known.meta()
+    meta |= {key: {**meta[key], **change} for key, change in changes.items()}
+    with (
+        Store.create_or_open(tmp_path / "b.sqlite", meta) as other,
+        Store.open(path) as store,
+        pytest.raises(OvnasError, match=named),
+    ):
+        store.merge(other)
+    assert len(records_of(path)) == 3

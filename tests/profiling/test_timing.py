@@ -10,10 +10,11 @@ from profiling.timing import (
     ROUNDS,
     Round,
     Timer,
+    _RawRound,
     anchor_level,
     flag_rounds,
     interleave,
-    level,
+    low,
     ratio,
 )
 
@@ -29,7 +30,7 @@ def noisy(us: float, rng: np.random.Generator, n: int = 200) -> np.ndarray:
 def rounds_of(pairs, flagged=()) -> list[Round]:
     """One round a pair of the network's and the anchor's microseconds."""
     return [
-        Round(np.full(3, own, np.float32), np.full(3, anchor, np.float32), i in flagged)
+        Round(*(np.full(3, us, np.float32) for us in (own, anchor, anchor)), 0.5, i in flagged)
         for i, (own, anchor) in enumerate(pairs)
     ]
 
@@ -60,18 +61,32 @@ def play(scripts, seed=0, **options):
 
 def test_level_is_a_low_quantile_not_the_minimum():
     samples = np.arange(100, 201, dtype=np.float32)
-    assert level(samples) == pytest.approx(110)
-    assert level(samples[::-1]) == level(samples)
+    assert low(samples) == pytest.approx(110)
+    assert low(samples[::-1]) == low(samples)
 
 
 def test_drift_that_hits_anchor_and_network_alike_cancels():
     rng = np.random.default_rng(0)
     drift = np.cumprod(rng.uniform(0.9, 1.12, 24))
     assert np.ptp(drift) > 0.3
-    rounds = [Round(noisy(70 * d, rng), noisy(200 * d, rng), False) for d in drift]
+    rounds = [Round(*(noisy(us * d, rng) for us in (70, 200, 200)), 0.3, False) for d in drift]
     assert ratio(rounds) == pytest.approx(0.35, rel=2e-3)
-    plain = np.median([level(r.samples) for r in rounds])
+    plain = np.median([low(r.samples) for r in rounds])
     assert abs(plain / 70 - 1) > 0.02
+
+
+def test_the_anchor_counts_as_it_would_be_at_the_networks_place():
+    samples = [np.full(3, us, np.float32) for us in (55, 100, 120)]
+    for place, expected in ((0, 0.55), (0.5, 0.5), (1, 55 / 120)):
+        assert Round(*samples, place, False).ratio(low) == pytest.approx(expected)
+
+
+def test_the_level_decides_what_a_round_says():
+    own, anchor = (np.array(v, np.float32) for v in ((10, 10, 10, 30), (20, 20, 20, 100)))
+    rounds = [Round(own, anchor, anchor, 0.5, False)]
+    assert ratio(rounds) == pytest.approx(0.5)
+    assert ratio(rounds, lambda samples: float(samples.mean())) == pytest.approx(15 / 40)
+    assert anchor_level(rounds, lambda samples: float(samples.max())) == 100
 
 
 def test_flagged_rounds_do_not_count():
@@ -96,20 +111,39 @@ def test_anchor_level_is_the_median_over_rounds():
 
 
 def test_a_runaway_flags_its_network_only_and_a_moved_anchor_all():
-    quiet = [CALM, CALM, CALM]
-    raw = [quiet, quiet, [RUNAWAY, CALM, CALM], [CALM, CALM, CALM * 1.2], [CALM, CALM, CALM * 1.09], quiet]
+    def raw(networks=(CALM, CALM), before=1.0, after=1.0):
+        return _RawRound(tuple(networks), (0.3, 0.6), CALM * before, CALM * after)
+
+    played = [
+        raw(),
+        raw(),
+        raw([RUNAWAY, CALM]),
+        raw(before=1.2, after=1.2),
+        raw(after=1.07),
+        raw(after=1.04),
+    ]
     expected = np.zeros((6, 2), bool)
     expected[2, 0] = True
-    expected[3] = True
-    np.testing.assert_array_equal(flag_rounds(raw), expected)
-    assert flag_rounds([[CALM], [CALM]]).shape == (2, 0)
+    expected[3:5] = True
+    np.testing.assert_array_equal(flag_rounds(played, low), expected)
+    assert flag_rounds([raw([]), raw([])], low).shape == (2, 0)
 
 
-def test_every_round_runs_everyone_once_in_changing_order():
+def test_single_interruptions_among_many_samples_are_no_runaway():
+    few = np.full(100, 50, np.float32)
+    few[[3, 50, 70]] = 4000
+    many = few.copy()
+    many[10:30] = 4000
+    assert not flag_rounds([_RawRound((few,), (0.5,), CALM, CALM)], low).any()
+    assert flag_rounds([_RawRound((many,), (0.5,), CALM, CALM)], low).all()
+
+
+def test_every_round_runs_everyone_once_in_changing_order_between_two_anchors():
     result, log = play({})
-    blocks = [tuple(log[i : i + 4]) for i in range(0, len(log), 4)]
-    assert {frozenset(block) for block in blocks} == {frozenset(("a", "b", "c", "anchor"))}
-    assert len(set(blocks)) > 10
+    blocks = [tuple(log[i : i + 5]) for i in range(0, len(log), 5)]
+    assert {(block[0], block[-1]) for block in blocks} == {("anchor", "anchor")}
+    assert {frozenset(block[1:-1]) for block in blocks} == {frozenset("abc")}
+    assert len(set(blocks)) == 6
     assert [len(own) for own in result] == [ROUNDS] * 3
     assert len(blocks) == ROUNDS
 
@@ -127,7 +161,9 @@ def test_samples_go_to_their_network_with_the_anchor_of_the_same_round():
     result, _ = play(scripts, rounds=5)
     for own, base in zip(result, (100, 200, 300), strict=True):
         assert [r.samples[0] for r in own] == pytest.approx([base + n / 100 for n in range(5)])
-        assert [r.anchor[0] for r in own] == pytest.approx([400 + n / 100 for n in range(5)])
+        assert [r.before[0] for r in own] == pytest.approx([400 + 2 * n / 100 for n in range(5)])
+        assert [r.after[0] for r in own] == pytest.approx([400 + (2 * n + 1) / 100 for n in range(5)])
+        assert all(0 < r.place < 1 for r in own)
 
 
 @pytest.mark.parametrize("n_bad", [0, 1, 5, EXTRA_ROUNDS, EXTRA_ROUNDS + 3])
@@ -141,7 +177,7 @@ def test_flagged_rounds_are_measured_again_within_a_bound(n_bad):
     result, log = play(scripts, rounds=12, on_round=lambda: seen.append(0))
     n_rounds = 12 + min(n_bad, EXTRA_ROUNDS)
     assert [len(own) for own in result] == [n_rounds] * 3
-    assert len(seen) == n_rounds == len(log) / 4
+    assert len(seen) == n_rounds == len(log) / 5
     assert [sum(r.is_flagged for r in own) for own in result] == [n_bad, n_bad // 2, 0]
 
 

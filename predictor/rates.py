@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 
 from predictor.features import FEATURES
 
-__all__ = ["Roofline"]
+__all__ = ["Rates"]
 
 Floats = NDArray[np.float64]
 _PLACE = {name: i for i, name in enumerate(FEATURES)}
@@ -24,7 +24,7 @@ _TERMS = {"log_tiled_macs": 1e-6, "log_macs": 1e-6, "log_in_bytes": 1e-5, "log_o
 LEAST_US = 0.05
 
 
-class Roofline:
+class Rates:
     """Times are non-negative combinations of `_TERMS`, of tiles of output and of a constant, one combination
     for each class of kernels (its kind, pointwise or not, depthwise or not).
 
@@ -35,8 +35,8 @@ class Roofline:
     def fit(self, features: Floats, time_us: Floats, weight: Floats) -> Self:
         """Least squares of relative errors; features of shape (n, n_features), the others (n,)."""
         classes = _classes(features)
-        self.rates_ = {str(c): _rates(features, time_us, weight, classes == c) for c in np.unique(classes)}
-        self.rates_["any"] = _rates(features, time_us, weight, np.ones(len(classes), dtype=bool))
+        self.by_class_ = {str(c): _rates(features, time_us, weight, classes == c) for c in np.unique(classes)}
+        self.by_class_["any"] = _rates(features, time_us, weight, np.ones(len(classes), dtype=bool))
         return self
 
     def predict(self, features: Floats) -> Floats:
@@ -45,18 +45,18 @@ class Roofline:
         terms, classes = _terms(features), _classes(features)
         for c in np.unique(classes):
             chosen = classes == c
-            result[chosen] = terms[chosen] @ self.rates_.get(str(c), self.rates_["any"])
+            result[chosen] = terms[chosen] @ self.by_class_.get(str(c), self.by_class_["any"])
         return np.maximum(result, LEAST_US)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads back."""
-        return {name: rates.tolist() for name, rates in self.rates_.items()}
+        return {name: rates.tolist() for name, rates in self.by_class_.items()}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Roofline:
+    def from_json(cls, value: dict[str, Any]) -> Rates:
         """Reads `to_json`'s value."""
         result = cls()
-        result.rates_ = {name: np.array(rates, dtype=np.float64) for name, rates in value.items()}
+        result.by_class_ = {name: np.array(rates, dtype=np.float64) for name, rates in value.items()}
         return result
 
 

@@ -1,0 +1,111 @@
+"""All kernels of all networks as one flat table, for other tools: CSV or Parquet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from profiling.store import NetworkRecord
+from supernet.errors import OvnasError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FORMATS", "kernel_table", "write_table"]
+
+
+def kernel_table(records: Sequence[NetworkRecord], meta: dict[str, Any]) -> pd.DataFrame:
+    """A row a kernel, in the order of measurement and execution, with its network's columns repeated.
+
+    `latency_us`, `repeat_us` (empty if not repeated), `overhead_us`, `n_flagged`, `n_rounds` and
+    `network_macs` are the network's; the columns from `position` on the kernel's.
+    """
+    import pandas as pd
+
+    conditions = {
+        "study": meta["study"],
+        "cpu_model": meta["machine"]["cpu_model"],
+        "openvino": meta["machine"]["openvino"],
+        **{name: meta["target"][name] for name in ("mode", "threads", "streams")},
+    }
+    return pd.DataFrame.from_records(
+        [
+            {
+                **conditions,
+                "architecture": str(record.architecture),
+                "network_macs": record.macs,
+                "latency_us": record.latency_us,
+                "repeat_us": record.repeat_us,
+                "overhead_us": record.overhead_us,
+                "n_flagged": record.n_flagged,
+                "n_rounds": record.n_rounds,
+                "position": position,
+                "layer": item.layer,
+                "name": item.name,
+                "exec_type": item.exec_type,
+                "layout": item.layout,
+                "counter_us": item.counter_us,
+                "time_us": item.time_us,
+                "macs": item.kernel.macs,
+                **asdict(item.kernel),
+            }
+            for record in records
+            for position, item in enumerate(record.kernels)
+        ]
+    )
+
+
+def write_table(table: pd.DataFrame, path: Path, kind: str) -> None:
+    """Writes the table whole or not at all, in one of FORMATS.
+
+    Raises OvnasError if there is something else than a table of this kind at `path`, or a library is
+    missing.
+    """
+    write, is_ours = FORMATS[kind]
+    if path.exists() and not (path.is_file() and is_ours(path, table)):
+        raise OvnasError(f"{path} exists and is no {kind} export of kernels; give another file with --to")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write(table, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False)
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise OvnasError(
+            "--export parquet needs pyarrow: pip install pyarrow, or take --export csv"
+        ) from None
+    table.to_parquet(path, engine="pyarrow", index=False)
+
+
+def _is_csv(path: Path, table: pd.DataFrame) -> bool:
+    """Whether its first line names the table's first columns: an older release may have had fewer."""
+    expected = ",".join(table.columns[:3]).encode()
+    with path.open("rb") as file:
+        return file.read(len(expected)) == expected
+
+
+def _is_parquet(path: Path, table: pd.DataFrame) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+Format = tuple[Callable[["pd.DataFrame", Path], None], Callable[[Path, "pd.DataFrame"], bool]]
+
+FORMATS: dict[str, Format] = {
+    "csv": (_write_csv, _is_csv),
+    "parquet": (_write_parquet, _is_parquet),
+}
+"""How a format is written, and how a file of it is told."""

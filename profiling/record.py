@@ -1,0 +1,143 @@
+"""What a stored measurement says: latencies, and each kernel's share, derived from raw samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from profiling.kernel import Kernel
+from profiling.timing import Level, Round, anchor_level, ratio
+from supernet.architecture import Architecture
+
+__all__ = ["KernelTime", "NetworkRecord", "RawNetwork", "Reason", "counter_excess_us", "records_of"]
+
+Reason = Literal["extreme", "filling", "unsure"]
+"""Why a network was measured: see `profiling.coverage`."""
+
+# A counter's start and stop, and its cuts to whole microseconds, add up to no more than this.
+MAX_EXCESS_US = 1.5
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """One executed kernel of one network. `layer` is the author's name of it, `originals` the operations
+    fused into it. `counter_us` is what its counter says; `time_us` is its share of the network's clean
+    end-to-end latency."""
+
+    layer: str
+    name: str
+    exec_type: str
+    in_layout: str
+    layout: str
+    originals: tuple[str, ...]
+    kernel: Kernel
+    counter_us: float
+    time_us: float = float("nan")
+
+
+@dataclass(frozen=True)
+class RawNetwork:
+    """One network as stored: the rounds of its first and of its second process, and its counters."""
+
+    architecture: Architecture
+    chosen_as: Reason
+    macs: int
+    prepare_s: float
+    rounds: tuple[Round, ...]
+    repeats: tuple[Round, ...]
+    kernels: tuple[KernelTime, ...]
+
+    @property
+    def counters_us(self) -> float:
+        """Sum of the counters, as read."""
+        return sum(k.counter_us for k in self.kernels)
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """One measured network. `repeat_us` is its latency in another process, NaN if not repeated.
+
+    Latencies are ratios to the anchor, times the anchor's latency over all rounds of the file: drift
+    of the machine's speed cancels. In throughput mode a latency is the time that an inference holds its
+    stream while all streams are busy (see `profiling.load`).
+    The latencies of `kernels` and `overhead_us` sum to `latency_us`. `unexplained_us` is what was left of
+    it before the kernels were scaled: positive where the counters explain too little.
+    """
+
+    architecture: Architecture
+    chosen_as: Reason
+    macs: int
+    latency_us: float
+    repeat_us: float
+    overhead_us: float
+    unexplained_us: float
+    n_flagged: int
+    n_rounds: int
+    prepare_s: float
+    kernels: tuple[KernelTime, ...]
+
+    @property
+    def counters_us(self) -> float:
+        """Sum of the uncorrected counters."""
+        return sum(k.counter_us for k in self.kernels)
+
+
+def records_of(networks: Sequence[RawNetwork], level: Level, overhead_us: float) -> list[NetworkRecord]:
+    """The measurements' meaning, in their order; `overhead_us` is the fixed cost of an inference.
+
+    Raises ValueError for a network whose numbers make no sense.
+    """
+    if not networks:
+        return []
+    reference_us = anchor_level([r for network in networks for r in network.rounds], level)
+    latencies = np.array([reference_us * ratio(n.rounds, level) for n in networks])
+    counters = np.array([n.counters_us for n in networks])
+    for network, latency, total in zip(networks, latencies, counters, strict=True):
+        if not (0 < latency < math.inf and 0 < total < math.inf):
+            raise ValueError(
+                f"{network.architecture} has a latency of {latency} us and counters of {total} us"
+            )
+    overheads = np.minimum(overhead_us, 0.5 * latencies)
+    n_kernels = np.array([len(n.kernels) for n in networks])
+    excess = counter_excess_us(latencies - overheads, counters, n_kernels)
+    return [
+        _record(network, float(latency), reference_us * ratio(network.repeats, level), float(own), excess)
+        for network, latency, own in zip(networks, latencies, overheads, strict=True)
+    ]
+
+
+def counter_excess_us(
+    times_us: NDArray[np.float64], counters_us: NDArray[np.float64], n_kernels: NDArray[np.int64]
+) -> float:
+    """What one kernel's counter says too much, by non-negative relative least squares of
+    counters = scale * time + excess * kernels over networks; arrays of shape (n_networks,)."""
+    design = np.stack([np.ones_like(times_us), n_kernels / times_us], axis=1)
+    (_, excess), _ = nnls(design, counters_us / times_us)
+    return float(min(excess, MAX_EXCESS_US))
+
+
+def _record(
+    network: RawNetwork, latency_us: float, repeat_us: float, overhead_us: float, excess_us: float
+) -> NetworkRecord:
+    # No kernel is free: at least a fifth of what its counter says is its own.
+    own = np.array([max(k.counter_us - excess_us, 0.2 * k.counter_us) for k in network.kernels])
+    scaled = own * (latency_us - overhead_us) / own.sum()
+    return NetworkRecord(
+        architecture=network.architecture,
+        chosen_as=network.chosen_as,
+        macs=network.macs,
+        latency_us=latency_us,
+        repeat_us=repeat_us,
+        overhead_us=overhead_us,
+        unexplained_us=latency_us - overhead_us - float(own.sum()),
+        n_flagged=sum(r.is_flagged for r in network.rounds),
+        n_rounds=len(network.rounds),
+        prepare_s=network.prepare_s,
+        kernels=tuple(replace(k, time_us=float(t)) for k, t in zip(network.kernels, scaled, strict=True)),
+    )

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from predictor.conformal import half_width, out_of_fold
+from predictor.macs import MacsPredictor
+
+
+def test_the_quantile_is_that_of_a_finite_sample():
+    """Nine residuals split the line in ten parts of equal probability."""
+    residuals = [0.5, -0.1, 0.2, -0.9, 0.3, 0.4, -0.6, 0.7, -0.8]
+    assert [half_width(residuals, level) for level in (0.1, 0.5, 0.85, 0.9)] == [0.1, 0.5, 0.9, 0.9]
+    assert half_width(residuals, 0.91) == np.inf
+    assert half_width([], 0.5) == np.inf
+    for level in (0, 1, -1, 2):
+        with pytest.raises(ValueError, match="0 < level < 1"):
+            half_width(residuals, level)
+
+
+@pytest.mark.parametrize("n", [10, 29, 150])
+def test_coverage_is_at_least_the_level(rng, n):
+    """Over many draws of n residuals, the next one lies within with the wanted probability (and at most
+    1 / (n + 1) more)."""
+    draws = np.abs(rng.standard_t(4, size=(4000, n + 1)))
+    inside = np.mean([row[-1] <= half_width(row[:-1], 0.9) for row in draws])
+    assert 0.9 - 0.015 < inside < 0.9 + 1 / (n + 1) + 0.015
+
+
+def test_residuals_are_out_of_fold(data, monkeypatch):
+    """No predictor sees what it is asked for, and every example is asked for once."""
+    seen, asked = [], []
+    real = MacsPredictor.predict
+
+    def fit(self, networks, latency_us, kernel_us=None):
+        seen.append({n.codes for n in networks})
+        return original(self, networks, latency_us, kernel_us)
+
+    original = MacsPredictor.fit
+    monkeypatch.setattr(MacsPredictor, "fit", fit)
+    monkeypatch.setattr(
+        MacsPredictor, "predict", lambda s, n: asked.append({x.codes for x in n}) or real(s, n)
+    )
+    residuals = out_of_fold(clone(MacsPredictor()), data.train)
+    assert residuals.shape == (len(data.train),)
+    assert np.abs(residuals).max() < 1e-4
+    assert all(not learned & judged for learned, judged in zip(seen, asked, strict=True))
+    assert set.union(*asked) == {e.network.codes for e in data.train}
+    assert sum(map(len, asked)) == len(data.train)

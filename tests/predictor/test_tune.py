@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from predictor.macs import MacsPredictor
+from predictor.tune import tune
+from predictor.xgb import XgbPredictor
+from supernet import OvnasError
+
+SMALL = XgbPredictor(n_estimators=5, n_joint=0, bags=1, max_depth=2)
+
+
+class Few(XgbPredictor):
+    CANDIDATES = {"n_estimators": (1, 40), "learning_rate": (0.01, 0.3)}  # noqa: RUF012
+
+
+def test_the_best_comes_first_and_the_own_are_tried(data):
+    own = Few(n_estimators=1, n_joint=0, learning_rate=0.01, bags=1)
+    tried = []
+    trials = tune(own, data.train, n_candidates=5, on_trial=tried.append)
+    assert tried[0].parameters == {"n_estimators": 1, "learning_rate": 0.01}
+    assert sorted(tried, key=lambda t: t.error) == trials
+    assert trials[0].error < tried[0].error
+    assert (own.n_estimators, own.learning_rate) == (1, 0.01)
+    assert tune(own, data.train, n_candidates=5) == trials
+
+
+def test_no_architecture_is_on_both_sides(data, monkeypatch):
+    sides = []
+
+    def error(model, learned, judged):
+        sides.append(({e.network.codes for e in learned}, {e.network.codes for e in judged}))
+        return 0.0
+
+    monkeypatch.setattr("predictor.tune._error", error)
+    tune(SMALL, [*data.train, *data.train], n_candidates=1)
+    assert len(sides) == 5
+    assert all(not learned & judged for learned, judged in sides)
+
+
+def test_what_cannot_be_tuned(data):
+    with pytest.raises(OvnasError, match="MacsPredictor has no parameters to tune"):
+        tune(MacsPredictor(), data.train)
+    with pytest.raises(OvnasError, match="at least 5 architectures, but got 3"):
+        tune(SMALL, data.train[:3])
