@@ -13,15 +13,13 @@ from predictor.base import KernelPredictor, LatencyPredictor
 from predictor.compiled import CompiledPredictor
 from predictor.conformal import half_width, out_of_fold
 from predictor.dataset import Dataset
-from predictor.registry import PREDICTORS, make_predictor
+from predictor.registry import make_predictor
 
-__all__ = ["BASELINES", "Evaluation", "evaluate", "fit_and_evaluate", "speed_of"]
+__all__ = ["Evaluation", "evaluate", "fit_and_evaluate", "speed_of"]
 
 Floats = NDArray[np.float64]
 IntervalOf = Callable[[Floats], tuple[Floats, Floats]]
 
-# What a predictor must beat.
-BASELINES = tuple(b for b in ("macs", "lookup", "ridge", "forest") if b in PREDICTORS)
 SPEED_SAMPLE = 200_000
 
 

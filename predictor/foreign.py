@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from predictor.base import KernelPredictor
 from predictor.features import FEATURES, feature_matrix
 from predictor.network import Conditions
-from predictor.bound import Peak, roofline_us
+from predictor.roofline import Peak, roofline_us
 from profiling.kernel import ExecutedKernel, Kernel
 from supernet.errors import OvnasError
 
@@ -241,12 +241,12 @@ def _is_ir(path: Path) -> bool:
 
 def _is_onnx(path: Path) -> bool:
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
-        return len(onnx.load(path, load_external_data=False).graph.node) > 0
-    except DecodeError:
+        graph: Any = onnx.load(path, load_external_data=False).graph
+    except Exception:  # of protobuf, which has no types; whatever it is, this is no ONNX
         return False
+    return len(graph.node) > 0
 
 
 def _require_static(model: ov.Model, path: Path) -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from predictor.bootstrap import Difference, Interval, differences, intervals, resamples
 from predictor.conformal import LEVEL
-from predictor.evaluation import BASELINES, Evaluation
+from predictor.evaluation import Evaluation
 from predictor.metrics import accuracy_of, resampled_accuracy
+from predictor.registry import BASELINES
 from predictor.regret import Regret, regret_of
 
 __all__ = ["Decile", "Judgement", "deciles", "judge"]

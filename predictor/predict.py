@@ -13,7 +13,7 @@ from supernet.study import Study
 
 if TYPE_CHECKING:
     from predictor.foreign import Prediction
-    from predictor.bound import Peak
+    from predictor.roofline import Peak
     from predictor.saved import SavedPredictor
 
 _SHOWN = 12
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 def predict(arguments: argparse.Namespace) -> dict[str, Any]:
     """Predicts and prints; returns total, interval, and the table of kernels."""
     from predictor.foreign import is_int8
-    from predictor.bound import Peak
+    from predictor.roofline import Peak
     from predictor.saved import load
     from predictor.train import predictor_folder
     from profiling.machine import read_machine

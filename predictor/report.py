@@ -47,8 +47,9 @@ def main(argv: list[str] | None = None) -> int:
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """Writes report.json, report.csv and report.html; returns what report.json holds."""
     from predictor.dataset import load_dataset
-    from predictor.evaluation import BASELINES, evaluate, fit_and_evaluate
+    from predictor.evaluation import evaluate, fit_and_evaluate
     from predictor.judgement import judge
+    from predictor.registry import BASELINES
     from predictor.report_page import COLUMNS, Material, plain_rows, report_page
     from profiling.ceiling import ceiling_of
     from profiling.collect import store_path
@@ -205,12 +206,12 @@ def _quality(file: Path | None, examples: Sequence[Example]) -> tuple[NDArray[np
 def _learning_curve(
     arguments: argparse.Namespace, data: Dataset, saved: Sequence[SavedPredictor]
 ) -> list[Point]:
-    from predictor.evaluation import BASELINES
     from predictor.learning_curve import curve_sizes, learning_curve
+    from predictor.registry import ADAPTED, BASELINES
 
     if arguments.repeats == 0:
         return []
-    kinds = list(dict.fromkeys([saved[0].card["predictor"], *BASELINES]))
+    kinds = [k for k in dict.fromkeys([saved[0].card["predictor"], *BASELINES]) if k != ADAPTED]
     with cli.progress(cli.console(arguments)) as bar:
         sizes = len(curve_sizes(len(data.train)))
         total = len(kinds) * ((sizes - 1) * arguments.repeats + 1)
