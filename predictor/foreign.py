@@ -234,7 +234,7 @@ def _is_ir(path: Path) -> bool:
     from xml.etree import ElementTree
 
     try:
-        return next(ElementTree.iterparse(path, events=("start",)))[1].tag == "net"
+        return bool(next(ElementTree.iterparse(path, events=("start",)))[1].tag == "net")
     except (ElementTree.ParseError, StopIteration):
         return False
 

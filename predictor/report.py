@@ -252,7 +252,7 @@ def _verdict(judgements: Sequence[Judgement]) -> str:
     not_beaten = [other for other in best.against if other not in beaten]
     parts = [f"better than {', '.join(beaten)} in mean error and tau"] if beaten else []
     if not_beaten:
-        parts.append(f"not told apart in both from {', '.join(not_beaten)}")
+        parts.append(f"not surely better in both than {', '.join(not_beaten)}")
     return f"{best.name}: {'; '.join(parts)} (95 % bootstrap interval)" if parts else ""
 
 
