@@ -105,8 +105,9 @@ def error_distribution(evaluations: Sequence[Evaluation], ceiling: float | None)
         )
     axes.set(xlabel="error of the predicted latency, %", ylabel="test networks within it, %", ylim=(0, 102))
     # One hopeless baseline must not squeeze the others into a corner.
-    widest = max(np.quantile(np.abs(e.error), 1.0 if i == 0 else 0.9) for i, e in enumerate(evaluations))
-    axes.set_xlim(0, 105 * widest)
+    reach = sorted(float(np.quantile(np.abs(e.error), 0.95)) for e in evaluations[1:])
+    first = float(np.abs(evaluations[0].error).max())
+    axes.set_xlim(0, 105 * max([first, *reach[: max(1, len(reach) - 1)]]) or 1)
     axes.legend(loc="lower right")
     return figure
 

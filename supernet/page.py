@@ -41,7 +41,7 @@ figcaption { color: #5f6368; font-size: 14px; padding: 0 12px 8px; }
 .pair figure { margin: 0; } code { font-size: 13px; }
 td small { display: block; color: #5f6368; font-size: 12px; font-weight: 400; }
 td.good { color: #00693e; font-weight: 600; } td.bad { color: #a50e0e; font-weight: 600; }
-td.bar { background: linear-gradient(to left, #cfe3f1 var(--share), transparent var(--share)) no-repeat; }
+td.bar { background: linear-gradient(to right, #dcebf5 var(--share), transparent var(--share)); }
 details { margin: 8px 0; padding: 8px 14px; }
 details { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
 summary { cursor: pointer; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
