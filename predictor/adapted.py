@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
-from predictor.base import KernelPredictor, kernel_rows, plain_parameters, sums_to_latency
+from predictor.base import KernelPredictor, plain_parameters
+from predictor.boosted import BoostedPredictor
 from predictor.boosting import BoostedTrees
-from predictor.features import FEATURES, feature_matrix, network_features
+from predictor.features import FEATURES, feature_matrix
 from predictor.network import Conditions, Network
+from predictor.rates import LEAST_US
 from predictor.registry import make_predictor, name_of
-from predictor.xgb import balanced, fit_trees
 from profiling.kernel import Kernel
 from supernet.errors import OvnasError
 
@@ -33,9 +34,9 @@ _PLACES = [FEATURES.index(name) for name in _CHANGES]
 _ALPHAS = (1.0, 10.0, 100.0, 1000.0)
 
 
-class AdaptedPredictor(KernelPredictor):
+class AdaptedPredictor(BoostedPredictor):
     """log latency = log `base`'s latency + a ridge regression on few features + strongly shrunk trees, both
-    learned from the new networks, the trees jointly with their sums (see `predictor.boosting`).
+    learned from the new networks, the trees jointly with their sums (see `predictor.boosted`).
 
     `base` is a fitted predictor, asked under the conditions that it was trained for (`base_conditions`; by
     default the new ones). It is never changed or fitted again.
@@ -51,7 +52,7 @@ class AdaptedPredictor(KernelPredictor):
         max_depth: int = 2,
         reg_lambda: float = 20.0,
         bags: int = 3,
-        sum_weight: float = 20.0,
+        sum_weight: float = 5.0,
         outlier: float = 0.02,
         seed: int = 0,
     ) -> None:
@@ -74,44 +75,17 @@ class AdaptedPredictor(KernelPredictor):
     def fit(
         self, networks: Sequence[Network], latency_us: Floats, kernel_us: Sequence[Floats] | None = None
     ) -> Self:
-        """Raises OvnasError without a base."""
+        """Raises OvnasError without a base, and as every boosted predictor does."""
         if self.base is None:
             raise OvnasError("there is nothing to adapt; name a trained predictor with --from")
-        times, network = kernel_rows(networks, kernel_us)
-        latency = np.asarray(latency_us, dtype=np.float64)
-        self.overhead_us_, scale = sums_to_latency(times, network, latency)
-        features, times = network_features(networks), scale * times
-        weight = balanced(networks)
-        before = np.concatenate([self._base_log_us(n.kernels, n.conditions) for n in networks])
-        changes = features[:, _PLACES]
-        self.mean_ = changes.mean(axis=0)
-        self.spread_ = np.where(np.ptp(changes, axis=0) > 0, changes.std(axis=0), 1.0)
-        ridge = RidgeCV(_ALPHAS).fit(self._standard(features), np.log(times) - before, weight[network])
-        self.intercept_, self.coefficients_ = float(ridge.intercept_), np.asarray(ridge.coef_)
-        margin = before + self._change(features)
-        self.trees_ = fit_trees(
-            self._trees(), features, times, margin, network, latency, weight,
-            fixed=self.overhead_us_, sum_weight=self.sum_weight, outlier=self.outlier,
-        )  # fmt: skip
-        return self
-
-    def kernel_latency_us(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
-        if not kernels:
-            return np.empty(0)
-        features = feature_matrix(kernels, conditions)
-        margin = self._base_log_us(kernels, conditions) + self._change(features)
-        latency: Floats = np.exp(self.trees_.predict(features, margin=margin))
-        return latency
-
-    def importance(self) -> dict[str, float]:
-        """Each feature's share of the gain of the change, largest first."""
-        return self.trees_.importance(FEATURES)
+        return super().fit(networks, latency_us, kernel_us)
 
     def save(self, folder: Path) -> dict[str, Any]:
         assert self.base is not None
         (folder / BASE).mkdir()
         return {
             "overhead_us": self.overhead_us_,
+            "scale": self.scale_,
             "base": {
                 "predictor": name_of(self.base),
                 "parameters": plain_parameters(self.base),
@@ -133,28 +107,36 @@ class AdaptedPredictor(KernelPredictor):
         self.base = restored
         where = state["base_conditions"]
         self.base_conditions = None if where is None else Conditions(**where)
-        self.overhead_us_ = float(state["overhead_us"])
+        self.overhead_us_, self.scale_ = float(state["overhead_us"]), float(state["scale"])
         self.mean_, self.spread_ = np.array(state["mean"]), np.array(state["spread"])
         self.intercept_ = float(state["intercept"])
         self.coefficients_ = np.array(state["coefficients"])
-        self.trees_ = self._trees().restore(folder, state["trees"], len(FEATURES))
+        self.trees_ = self._unfitted_trees().restore(folder, state["trees"], len(FEATURES))
         return self
+
+    def _fit_margin(
+        self, networks: Sequence[Network], features: Floats, times: Floats, weight: Floats
+    ) -> None:
+        before = np.concatenate([self._base_log_us(n.kernels, n.conditions) for n in networks])
+        changes = features[:, _PLACES]
+        self.mean_ = changes.mean(axis=0)
+        self.spread_ = np.where(np.ptp(changes, axis=0) > 0, changes.std(axis=0), 1.0)
+        standard = (changes - self.mean_) / self.spread_
+        ridge = RidgeCV(_ALPHAS).fit(standard, np.log(times) - before, weight)
+        self.intercept_, self.coefficients_ = float(ridge.intercept_), np.asarray(ridge.coef_)
+
+    def _margin(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
+        changes = feature_matrix(kernels, conditions)[:, _PLACES]
+        change: Floats = self.intercept_ + (changes - self.mean_) / self.spread_ @ self.coefficients_
+        return self._base_log_us(kernels, conditions) + change
 
     def _base_log_us(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
         assert self.base is not None
         latency = self.base.kernel_latency_us(kernels, self.base_conditions or conditions)
         # A linear base says nothing of a kernel without multiply-accumulates.
-        return np.asarray(np.log(np.maximum(latency, 0.05)), dtype=np.float64)
+        return np.asarray(np.log(np.maximum(latency, LEAST_US)), dtype=np.float64)
 
-    def _standard(self, features: Floats) -> Floats:
-        result: Floats = (features[:, _PLACES] - self.mean_) / self.spread_
-        return result
-
-    def _change(self, features: Floats) -> Floats:
-        result: Floats = self.intercept_ + self._standard(features) @ self.coefficients_
-        return result
-
-    def _trees(self) -> BoostedTrees:
+    def _unfitted_trees(self) -> BoostedTrees:
         return BoostedTrees(
             n_estimators=self.n_estimators,
             n_joint=self.n_joint,

@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 
 from predictor.features import FEATURES
 
-__all__ = ["Rates"]
+__all__ = ["LEAST_US", "Rates"]
 
 Floats = NDArray[np.float64]
 _PLACE = {name: i for i, name in enumerate(FEATURES)}

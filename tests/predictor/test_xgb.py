@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from predictor.boosted import balanced
 from predictor.features import FEATURES
 from predictor.network import Conditions, Network
-from predictor.xgb import XgbPredictor, balanced
+from predictor.xgb import XgbPredictor
 from supernet import OvnasError
 
 CONDITIONS = Conditions(1, 1, 2**15, 2**20, 2**25)
