@@ -17,7 +17,17 @@ from supernet.page import Cell, Page
 
 __all__ = ["COLUMNS", "Material", "plain_rows", "report_page"]
 
-COLUMNS = ("predictor", "mean error", "in 1 %", "in 2 %", "in 5 %", "in 10 %", "tau", "interval holds", "its width")
+COLUMNS = (
+    "predictor",
+    "mean error",
+    "in 1 %",
+    "in 2 %",
+    "in 5 %",
+    "in 10 %",
+    "tau",
+    "interval holds",
+    "its width",
+)
 _FIGURES = ("mape", "within_1", "within_2", "within_5", "within_10", "kendall_tau")
 
 
