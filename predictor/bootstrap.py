@@ -55,7 +55,9 @@ def resamples(n: int, *, seed: int = 0, n_resamples: int = N_RESAMPLES) -> NDArr
 
 def interval(values: Floats, level: float = LEVEL) -> Interval:
     """The percentile interval of a figure over its resamples, shape (n_resamples,)."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    # Between infinite values there is nothing to interpolate.
+    how = "linear" if np.isfinite(values).all() else "nearest"
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], method=how)
     return Interval(float(low), float(high))
 
 

@@ -58,7 +58,7 @@ def learning_curve(
     points = []
     for n in curve_sizes(len(data.train)):
         for repeat in range(repeats if n < len(data.train) else min(1, repeats)):
-            part = [data.train[i] for i in orders[repeat][:n]]
+            part = [data.train[i] for i in sorted(orders[repeat][:n])]
             for name in names:
                 fitted = data.fit(make_predictor(name, seed=seed), part)
                 found = accuracy_of(measured, fitted.predict(unseen))

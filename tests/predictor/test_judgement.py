@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_coverage_by_tenths_of_latency():
     assert [d.coverage for d in found] == [1] * 9 + [0]
     assert found[0].low_us == 100
     assert found[-1].high_us == 700
-    assert all(a.high_us < b.low_us for a, b in zip(found, found[1:], strict=False))
+    assert all(a.high_us < b.low_us for a, b in itertools.pairwise(found))
 
 
 def test_few_networks_make_fewer_groups():
