@@ -20,7 +20,7 @@ from predictor.conformal import LEVEL, half_width
 from predictor.dataset import Example
 from predictor.features import FEATURES
 from predictor.network import Conditions, Network
-from predictor.registry import make_predictor
+from predictor.registry import ADAPTED, PREDICTORS, make_predictor
 from profiling.machine import describe_difference
 from profiling.plan import Plan
 from supernet.architecture import Architecture
@@ -154,9 +154,10 @@ def load(path: Path | str) -> SavedPredictor:
     folder = Path(path)
     file = folder / CARD
     if not file.is_file():
+        how = "--from" if folder.name == ADAPTED else "--predictor" if folder.name in PREDICTORS else "--name"
         raise OvnasError(
-            f"there is no predictor at {folder}; make it with python -m predictor.train --predictor "
-            f"{folder.name} (same --study and --runs-dir)"
+            f"there is no predictor at {folder}; make it with python -m predictor.train {how} "
+            f"{'PREDICTOR_FOLDER' if how == '--from' else folder.name} (same --study and --runs-dir)"
         )
     try:
         card = json.loads(file.read_text(encoding="utf-8"))

@@ -88,6 +88,10 @@ def test_no_file_is_a_pickle(folder):
 def test_a_missing_predictor_names_the_command(tmp_path):
     with pytest.raises(OvnasError, match=r"no predictor at .*predictor\.train --predictor xgb"):
         load(tmp_path / "xgb")
+    with pytest.raises(OvnasError, match=r"predictor\.train --from PREDICTOR_FOLDER"):
+        load(tmp_path / "adapted")
+    with pytest.raises(OvnasError, match=r"predictor\.train --name both"):
+        load(tmp_path / "both")
 
 
 DAMAGED_CARDS = ["", "{", "[]", "{}", "null", "3", '{"schema_version": ']
