@@ -20,6 +20,10 @@ def figures() -> str:
         parts.append(_digits(path))
     for path in sorted(FOLDER.glob("end_to_end-resnet50-*.json")):
         parts.append(_resnet50(path))
+    rows = sorted(FOLDER.glob("predictor_accuracy-*.json"))
+    if rows:
+        parts.append(_predictor_accuracy(rows))
+        parts.append(_baselines(rows))
     for path in sorted(FOLDER.glob("compiled_speed-*.json")):
         value = _read(path)
         parts.append(
@@ -79,6 +83,79 @@ def _resnet50(path: Path) -> str:
         return "\n".join(lines)
     lines.append(f"| ceiling: measured twice | {ceiling['mape']:.2%} | | | {ceiling['kendall_tau']:.3f} |")
     return "\n".join(lines)
+
+
+def _predictor_accuracy(paths: list[Path]) -> str:
+    """A line a row: the judged predictor, with bootstrap intervals in brackets."""
+    lines = [
+        "Predictors on networks that they have not seen (in brackets: 95 % bootstrap intervals; "
+        "the last two columns are of the 90 % interval around a prediction):",
+        "",
+        "| study, target | learned from | judged on | mean error | within 2 % | within 5 % | Kendall tau | "
+        "ceiling | holds | width |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for path in paths:
+        value = _read(path)
+        found = next(iter(value["predictors"].values()))
+        own, spread, interval = found["network"], found["network_interval"], found["interval"]
+        low, high = spread["mape"]
+        tau_low, tau_high = spread["kendall_tau"]
+        ceiling = value["ceiling"]["mape"]
+        width = interval["width"]
+        lines.append(
+            f"| {_row_name(value)} ([file](benchmarks/results/{path.name})) | "
+            f"{value['counts']['train_networks']} | {value['counts']['test_networks']} | "
+            f"{own['mape']:.2%} ({low:.2%} to {high:.2%}) | {own['within_2']:.0%} | {own['within_5']:.0%} | "
+            f"{own['kendall_tau']:.3f} ({tau_low:.3f} to {tau_high:.3f}) | "
+            f"{'' if ceiling is None else f'{ceiling:.2%}'} | {interval['coverage']:.0%} | "
+            f"{'' if width is None else f'{width:.1%}'} |"
+        )
+    return "\n".join(lines)
+
+
+def _baselines(paths: list[Path]) -> str:
+    """Mean error and tau of all predictors, one line a row; a star where the judged one is surely better
+    in both."""
+    values = [_read(path) for path in paths]
+    names = list(dict.fromkeys(name for value in values for name in value["predictors"]))
+    lines = [
+        "Mean error and Kendall tau of every predictor on the same networks (*: the first is better in both, "
+        "beyond the bootstrap interval of the paired difference):",
+        "",
+        f"| study, target | {' | '.join(f'`{name}`' for name in names)} |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for value in values:
+        against = next(iter(value["predictors"].values()))["against"]
+        cells = []
+        for name in names:
+            if name not in value["predictors"]:
+                cells.append("")
+                continue
+            own = value["predictors"][name]["network"]
+            found = against.get(name, {})
+            is_beaten = bool(found) and all(
+                found[figure]["verdict"] == "better" for figure in ("mape", "kendall_tau")
+            )
+            cells.append(f"{own['mape']:.2%}, {own['kendall_tau']:.3f}{' *' if is_beaten else ''}")
+        lines.append(f"| {_row_name(value)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _row_name(value: dict[str, Any]) -> str:
+    target = value["target"]
+    names = " and ".join(f"`{name}`" for name in value["studies"])
+    if value["judged_on"] != value["studies"]:
+        names = f"{' and '.join(f'`{name}`' for name in value['judged_on'])} unseen, from {names}"
+    if target["mode"] == "throughput":
+        where = f"throughput, {target['streams']} streams"
+    else:
+        where = f"{target['threads']} thread(s)"
+    if value["adapted_from"]:
+        before = value["adapted_from"]["target"]
+        where += f", adapted from {before['mode']} with {before['threads']} thread(s)"
+    return f"{names}, {where}"
 
 
 def _repeatability(path: Path) -> str:

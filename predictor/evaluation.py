@@ -1,63 +1,111 @@
-"""How good each predictor is on architectures that it has not seen."""
+"""What a predictor says of architectures that it has not seen, beside what was measured."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictor.base import KernelPredictor, LatencyPredictor
 from predictor.compiled import CompiledPredictor
+from predictor.conformal import half_width, out_of_fold
 from predictor.dataset import Dataset
-from predictor.metrics import accuracy_of
+from predictor.registry import make_predictor
 
-__all__ = ["Evaluation", "evaluate", "speed_of"]
+__all__ = ["Evaluation", "evaluate", "fit_and_evaluate", "speed_of"]
 
 Floats = NDArray[np.float64]
+IntervalOf = Callable[[Floats], tuple[Floats, Floats]]
+
 SPEED_SAMPLE = 200_000
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions beside measurements. Latencies in microseconds: networks of shape (n_test,), kernels
-    of all test networks one after the other, with their kinds."""
+    """Predictions beside measurements, in microseconds.
+
+    Networks are of shape (n_test,): `measured`, `predicted`, and the ends `low` and `high` of the
+    predictor's interval. The kernels of all test networks follow one after the other: measured and
+    predicted times, the author's layers, kinds, and the network each belongs to. `kernel_predicted` is
+    NaN for a predictor that does not know kernels. `overhead` is what it adds for an inference.
+    """
 
     name: str
     measured: Floats
     predicted: Floats
+    low: Floats
+    high: Floats
     kernel_measured: Floats
     kernel_predicted: Floats
+    kernel_layers: tuple[str, ...]
     kernel_kinds: tuple[str, ...]
+    kernel_networks: NDArray[np.int64]
+    overhead: float
     architectures_per_s: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The metrics of both levels."""
-        return {
-            "network": accuracy_of(self.measured, self.predicted),
-            "kernel": accuracy_of(self.kernel_measured, self.kernel_predicted),
-            "architectures_per_s": self.architectures_per_s,
-        }
+    @property
+    def error(self) -> Floats:
+        """Relative, with its sign: shape (n_test,)."""
+        return self.predicted / self.measured - 1
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Whether the interval holds the measurement, shape (n_test,)."""
+        return (self.low <= self.measured) & (self.measured <= self.high)
+
+    @property
+    def width(self) -> Floats:
+        """Of the interval, as a fraction of the prediction: shape (n_test,)."""
+        return (self.high - self.low) / self.predicted
+
+    @property
+    def knows_kernels(self) -> bool:
+        """Whether it predicts each kernel."""
+        return not np.isnan(self.kernel_predicted).any()
 
 
-def evaluate(name: str, predictor: LatencyPredictor, data: Dataset) -> Evaluation:
-    """Predicts the test networks from the plan alone, as a search does."""
-    kernels = [k for e in data.test for k in e.record.kernels]
-    by_kernel = np.full(len(kernels), np.nan)
+def evaluate(name: str, predictor: LatencyPredictor, data: Dataset, interval: IntervalOf) -> Evaluation:
+    """Predicts the test networks from the plan alone, as a search does. `interval` gives both ends
+    around predictions."""
+    records = [e.record for e in data.test]
+    kernels = [k for r in records for k in r.kernels]
+    predicted = predictor.predict([e.network for e in data.test])
+    low, high = interval(predicted)
+    by_kernel, overhead = np.full(len(kernels), np.nan), float("nan")
     if isinstance(predictor, KernelPredictor):
         by_kernel = predictor.kernel_latency_us([k.kernel for k in kernels], data.conditions)
+        overhead = predictor.overhead_us_
     plan = next(iter(data.plans.values()))
     return Evaluation(
         name=name,
         measured=data.latencies(data.test),
-        predicted=predictor.predict([e.network for e in data.test]),
+        predicted=predicted,
+        low=low,
+        high=high,
         kernel_measured=np.array([k.time_us for k in kernels]),
         kernel_predicted=by_kernel,
+        kernel_layers=tuple(k.layer for k in kernels),
         kernel_kinds=tuple(k.kernel.kind for k in kernels),
+        kernel_networks=np.repeat(np.arange(len(records)), [len(r.kernels) for r in records]),
+        overhead=overhead,
         architectures_per_s=speed_of(CompiledPredictor(plan, predictor, data.conditions)),
     )
+
+
+def fit_and_evaluate(kind: str, data: Dataset, *, seed: int = 0) -> Evaluation:
+    """Trains a registered kind on the training networks, with an interval from out-of-fold residuals."""
+    predictor = data.fit(make_predictor(kind, seed=seed), data.train)
+    residuals = out_of_fold(predictor, data.train, seed=seed)
+    return evaluate(kind, predictor, data, around(residuals))
+
+
+def around(residuals: Floats) -> IntervalOf:
+    """The interval whose half-width, on the logarithm, these residuals give."""
+    width = np.exp(half_width(residuals))
+    return lambda latency: (latency / width, latency * width)
 
 
 def speed_of(compiled: CompiledPredictor) -> float:

@@ -7,13 +7,14 @@ import io
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREY", "INK", "ORANGE", "Page", "new_figure", "tip"]
+__all__ = ["BLUE", "GREY", "INK", "ORANGE", "Cell", "Page", "new_figure", "tip"]
 
 # Colours that keep apart for colour-blind readers (Okabe & Ito 2008).
 BLUE, ORANGE, GREY, INK = "#0072b2", "#d55e00", "#9aa0a6", "#202124"
@@ -38,7 +39,35 @@ figcaption { color: #5f6368; font-size: 14px; padding: 0 12px 8px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 12px; }
 .pair { margin: 12px 0; }
 .pair figure { margin: 0; } code { font-size: 13px; }
+td small { display: block; color: #5f6368; font-size: 12px; font-weight: 400; }
+td.good { color: #00693e; font-weight: 600; } td.bad { color: #a50e0e; font-weight: 600; }
+td.bar { background: linear-gradient(to right, #dcebf5 var(--share), transparent var(--share)); }
+details { margin: 8px 0; padding: 8px 14px; }
+details { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
+summary { cursor: pointer; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+details .scroll { border: 0; border-top: 1px solid #e8eaed; border-radius: 0; margin-top: 8px; }
 """
+
+Tone = Literal["", "good", "bad"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell with more than text: a second, quiet line, a colour, or a bar behind it of a
+    `share` of its width, 0 to 1."""
+
+    text: str
+    note: str = ""
+    tone: Tone = ""
+    share: float = 0.0
+
+    def html(self) -> str:
+        """The table cell."""
+        kinds = " ".join(filter(None, [self.tone, "bar" if self.share > 0 else ""]))
+        style = f' style="--share: {min(1.0, self.share):.1%}"' if self.share > 0 else ""
+        note = f"<small>{html.escape(self.note)}</small>" if self.note else ""
+        kind = f' class="{kinds}"' if kinds else ""
+        return f"<td{kind}{style}>{html.escape(self.text)}{note}</td>"
 
 
 class Page:
@@ -66,13 +95,15 @@ class Page:
         )
         self._parts.append(f'<div class="lead">{boxes}</div>')
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Cell]]) -> None:
         """A table; the first column is text, the others numbers."""
-        head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        self._parts.append(_table(columns, rows))
+
+    def details(self, summary: str, columns: Sequence[str], rows: Iterable[Sequence[str | Cell]]) -> None:
+        """A table that is folded away behind its summary."""
+        self._parts.append(
+            f"<details><summary>{html.escape(summary)}</summary>{_table(columns, rows)}</details>"
         )
-        self._parts.append(f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>')
 
     def figures(self, *figures: tuple[Figure, str]) -> None:
         """Pictures side by side where there is room, each with its caption."""
@@ -109,6 +140,16 @@ class Page:
         svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", svg)
         # Text that `tip` put into an identifier becomes what the browser shows on hover.
         return re.sub(r'<g id="tip:([^"]*)">', lambda m: f"<g><title>{_tip_text(m[1])}</title>", svg)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Cell]]) -> str:
+    head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
+    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _cell(cell: str | Cell) -> str:
+    return (cell if isinstance(cell, Cell) else Cell(cell)).html()
 
 
 def new_figure(width: float = 6.4, height: float = 4.2) -> Figure:

@@ -5,6 +5,8 @@ import pytest
 
 from predictor import pictures
 from predictor.evaluation import Evaluation
+from predictor.judgement import judge
+from predictor.learning_curve import Point
 
 
 @pytest.fixture
@@ -13,9 +15,14 @@ def evaluation() -> Evaluation:
         name="xgb",
         measured=np.array([1000.0, 2000, 4000]),
         predicted=np.array([1010.0, 1900, 4000]),
+        low=np.array([1010.0, 1900, 4000]) / 1.04,
+        high=np.array([1010.0, 1900, 4000]) * 1.04,
         kernel_measured=np.array([10.0, 30, 60]),
         kernel_predicted=np.array([11.0, 30, 54]),
+        kernel_layers=("a", "b", "c"),
         kernel_kinds=("Pooling", "Convolution", "Convolution"),
+        kernel_networks=np.arange(3),
+        overhead=0.0,
         architectures_per_s=1e6,
     )
 
@@ -49,3 +56,44 @@ def test_the_features_that_decide_most():
     (axes,) = pictures.importance_bars(importance, 3).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["f0", "f1", "f2"]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([100, 50, 25])
+
+
+def tips(axes) -> list[str]:
+    marks = [line for line in axes.lines if (line.get_gid() or "").startswith("tip:")]
+    return [bytes.fromhex(mark.get_gid()[4:]).decode() for mark in marks]
+
+
+def test_errors_over_latency_with_the_interval_behind(evaluation):
+    (axes,) = pictures.error_over_latency(evaluation, ["a", "b", "c"], 0.01).axes
+    assert tips(axes) == ["a\n1.000 ms, +1.00 %", "b\n2.000 ms, -5.00 %", "c\n4.000 ms, +0.00 %"]
+    # An interval of 1.04 times holds a measurement whose error lies in this band.
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((100 * (1 / 1.04 - 1), 4))
+
+
+def test_every_network_is_in_the_histogram(evaluation):
+    (axes,) = pictures.error_histogram(evaluation).axes
+    assert sum(bar.get_height() for bar in axes.patches) == 3
+
+
+def test_coverage_and_width_of_each_group(evaluation):
+    (judgement,) = judge([evaluation])
+    left, right = pictures.coverage_by_latency(judgement).axes
+    assert [bar.get_height() for bar in left.patches] == pytest.approx([200 / 3])
+    assert [bar.get_height() for bar in right.patches] == pytest.approx([100 * (1.04 - 1 / 1.04)])
+
+
+def test_a_line_through_the_means_of_the_draws():
+    points = [Point("xgb", 10, 0, 0.02, 1), Point("xgb", 10, 1, 0.04, 1), Point("xgb", 20, 0, 0.01, 1)]
+    (axes,) = pictures.learning_curves(points, 0.005).axes
+    line, dots, ceiling = axes.lines
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([10, 20], pytest.approx([3, 1]))
+    assert len(dots.get_xdata()) == 3
+    assert set(ceiling.get_ydata()) == {0.5}
+
+
+def test_choices_at_their_measured_latencies(evaluation):
+    quality = np.array([1.0, np.nan, 0.5])
+    (judgement,) = judge([evaluation], quality)
+    (axes,) = pictures.chosen_front(judgement, quality, ["a", "b", "c"], "quality").axes
+    assert tips(axes) == ["a\n1.000 ms, 0.00% slower than needed"]

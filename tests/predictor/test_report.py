@@ -13,7 +13,9 @@ import pytest
 
 from predictor import report, train
 from predictor.dataset import load_dataset
-from predictor.metrics import accuracy_of
+from predictor.metrics import HEADLINE, accuracy_of
+from predictor.registry import BASELINES
+from predictor.regret import regret_of
 from predictor.saved import load
 from profiling import collect
 from supernet import cli
@@ -33,10 +35,15 @@ def check_report(value: dict) -> None:
     assert value.keys() >= {"schema_version", "study", "machine", "target", "counts", "ceiling", "predictors"}
     assert value["counts"].keys() >= {"train_networks", "test_networks", "kernels"}
     assert value["ceiling"].keys() == {"mape", "kendall_tau"}
-    for found in value["predictors"].values():
-        assert found.keys() >= {"network", "kernel", "architectures_per_s"}
-        assert found["network"].keys() == found["kernel"].keys() == METRICS
-        assert all(np.isfinite(v) for level in ("network", "kernel") for v in found[level].values())
+    assert list(value["predictors"])[:1] == ["xgb"]
+    assert set(value["predictors"]) == {"xgb", *BASELINES}
+    for name, found in value["predictors"].items():
+        assert found.keys() >= {"network", "kernel", "interval", "against", "regret", "architectures_per_s"}
+        assert found["network"].keys() == METRICS
+        assert found["network_interval"].keys() == set(HEADLINE)
+        assert set(found["against"]) == (set(BASELINES) if name == "xgb" else set())
+        levels = ("network",) if name == "ridge" else ("network", "kernel")
+        assert all(np.isfinite(v) for level in levels for v in found[level].values())
 
 
 def check_page(path: Path) -> str:
@@ -64,7 +71,7 @@ def reported(measurements, write_study, tmp_path_factory):
     path.parent.mkdir(parents=True)
     shutil.copy(measurements, path)
     options = ("--study", study, "--runs-dir", runs)
-    return study, runs, run(train.main, *options, "--seed", 5), run(report.main, *options)
+    return study, runs, run(train.main, *options, "--seed", 5), run(report.main, *options, "--repeats", 1)
 
 
 def test_training_judges_what_it_saved(reported):
@@ -82,7 +89,6 @@ def test_the_report_is_of_the_networks_held_out(reported, known):
     _, runs, trained, value = reported
     check_report(value)
     assert json.loads((runs / "tiny" / "predictor" / "report.json").read_text()) == value
-    assert list(value["predictors"]) == ["xgb", "macs"]
     assert value["predictors"]["xgb"]["network"] == trained["network"]
     assert value["predictors"]["macs"]["network"]["mape"] < 1e-5
     kernels = sum(len(known.plan.of(a)) for a in known.architectures(60))
@@ -97,12 +103,74 @@ def test_the_report_is_of_the_networks_held_out(reported, known):
 def test_the_table_is_the_predictions(reported, known):
     _, runs, _, value = reported
     table = pd.read_csv(runs / "tiny" / "predictor" / "report.csv")
-    assert list(table) == ["architecture", "measured_us", "xgb_us", "macs_us"]
+    columns = [f"{name}{end}_us" for name in value["predictors"] for end in ("", "_low", "_high")]
+    assert list(table) == ["architecture", "macs", "measured_us", *columns]
     data = load_dataset([runs / "tiny" / "profiling" / "measurements.sqlite"], seed=5)
     assert list(table["architecture"]) == [str(e.record.architecture) for e in data.test]
     assert accuracy_of(table["measured_us"].to_numpy(), table["xgb_us"].to_numpy()) == pytest.approx(
         value["predictors"]["xgb"]["network"]
     )
+    held = (table["xgb_low_us"] <= table["measured_us"]) & (table["measured_us"] <= table["xgb_high_us"])
+    assert value["predictors"]["xgb"]["interval"]["coverage"] == pytest.approx(held.mean())
+    low, high = load(runs / "tiny" / "predictor" / "xgb").interval(table["xgb_us"].to_numpy())
+    assert table["xgb_low_us"].to_numpy() == pytest.approx(low)
+    assert table["xgb_high_us"].to_numpy() == pytest.approx(high)
+
+
+def test_the_worst_networks_and_their_kernels(reported):
+    """Differences of kernels and of the fixed cost sum to that of the network."""
+    _, runs, _, value = reported
+    table = pd.read_csv(runs / "tiny" / "predictor" / "report.csv").set_index("architecture")
+    errors = (table["xgb_us"] / table["measured_us"] - 1).abs().sort_values(ascending=False)
+    assert [w["architecture"] for w in value["worst"]] == list(errors.index[:10])
+    saved = load(runs / "tiny" / "predictor" / "xgb")
+    data = load_dataset([runs / "tiny" / "profiling" / "measurements.sqlite"], seed=5)
+    worst = value["worst"][0]
+    (example,) = [e for e in data.test if str(e.record.architecture) == worst["architecture"]]
+    predicted = saved.predictor.kernel_latency_us(example.network.kernels, data.conditions)
+    by_layer = {
+        f"layer{i}": (k.time_us, p)
+        for i, (k, p) in enumerate(zip(example.record.kernels, predicted, strict=True))
+    }
+    by_layer["(fixed cost of an inference)"] = (example.record.overhead_us, saved.predictor.overhead_us_)
+    differences = sorted((abs(p - m) for m, p in by_layer.values()), reverse=True)
+    assert [abs(k["difference_us"]) for k in worst["kernels"]] == pytest.approx(differences[:6])
+    for kernel in worst["kernels"]:
+        assert (kernel["measured_us"], kernel["predicted_us"]) == pytest.approx(by_layer[kernel["layer"]])
+    total = sum(p - m for m, p in by_layer.values())
+    assert total == pytest.approx(worst["predicted_us"] - worst["measured_us"], abs=1e-6)
+
+
+def test_the_learning_curve_ends_at_what_was_trained(reported):
+    *_, value = reported
+    points = value["learning_curve"]
+    assert {p["name"] for p in points} == {"xgb", *BASELINES}
+    whole = [p for p in points if p["n"] == 42]
+    assert [p["name"] for p in whole] == ["xgb", *BASELINES]
+    for point in whole:
+        if point["name"] != "xgb":  # which was trained with another seed than the report's default
+            own = value["predictors"][point["name"]]["network"]
+            assert (point["mape"], point["kendall_tau"]) == pytest.approx((own["mape"], own["kendall_tau"]))
+
+
+def test_a_quality_of_ones_own(reported, tmp_path, failing):
+    """The decision is then about those networks that the file knows."""
+    study, runs, _, value = reported
+    shutil.copytree(runs, tmp_path / "runs")
+    table = pd.read_csv(runs / "tiny" / "predictor" / "report.csv")
+    own = table.iloc[:7][["architecture"]].assign(quality=range(7))
+    own.to_csv(tmp_path / "quality.csv", index=False)
+    options = ("--study", study, "--runs-dir", tmp_path / "runs", "--repeats", 0)
+    found = run(report.main, *options, "--quality", tmp_path / "quality.csv")
+    assert (value["quality"], found["quality"]) == ("MACs", "quality")
+    assert found["learning_curve"] == []
+    expected = regret_of(*(table.iloc[:7][c].to_numpy() for c in ("measured_us", "xgb_us")), np.arange(7.0))
+    assert found["predictors"]["xgb"]["regret"] == pytest.approx(expected.to_json())
+    (tmp_path / "quality.csv").write_text("a,b\n1,2\n")
+    assert "must be a CSV with the columns" in failing(
+        report.main, "--quality", str(tmp_path / "quality.csv")
+    )
+    assert "there is no file" in failing(report.main, "--quality", str(tmp_path / "none.csv"))
 
 
 def test_the_page_stands_alone(reported):
@@ -110,15 +178,17 @@ def test_the_page_stands_alone(reported):
     page = check_page(runs / "tiny" / "predictor" / "report.html")
     table = pd.read_csv(runs / "tiny" / "predictor" / "report.csv")
     for architecture in table["architecture"]:  # a point's name on hover
-        assert page.count(f"<title>{architecture}\n") == 2
+        assert page.count(f"<title>{architecture}\n") >= len(value["predictors"])
+    assert page.count("<details>") == 10
     assert f"{value['predictors']['xgb']['network']['mape']:.2%}" in page
     assert "(ceiling)" in page
     assert value["machine"]["cpu_model"] in page
 
 
-def test_the_table_for_the_eye(reported, capsys):
+def test_the_table_for_the_eye(reported, capsys, tmp_path):
     study, runs, _, value = reported
-    assert report.main(["--study", str(study), "--runs-dir", str(runs)]) == 0
+    runs = shutil.copytree(runs, tmp_path / "runs")
+    assert report.main(["--study", str(study), "--runs-dir", str(runs), "--repeats", "0"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert f"{value['predictors']['xgb']['network']['mape']:.2%}" in out
@@ -132,7 +202,8 @@ def test_a_report_without_repeats_has_no_ceiling(known, write_study, tmp_path):
     run(train.main, *options, "--predictor", "macs")
     value = run(report.main, *options)
     assert value["ceiling"] == {"mape": None, "kendall_tau": None}
-    assert list(value["predictors"]) == ["macs"]
+    assert set(value["predictors"]) == set(BASELINES)
+    assert all(found["against"] == {} for found in value["predictors"].values())
     assert "(ceiling)" not in check_page(runs / "tiny" / "predictor" / "report.html")
 
 

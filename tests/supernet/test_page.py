@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from supernet.page import Page, new_figure, tip
+from supernet.page import Cell, Page, new_figure, tip
 
 NASTY = "<script>alert('x')</script> & \"quotes\""
 
@@ -40,6 +40,8 @@ def text(tmp_path_factory) -> str:
     page.text("quiet", quiet=True)
     page.facts([(f"value {NASTY}", f"what {NASTY}")])
     page.table([f"column {NASTY}", "b"], [[f"cell {NASTY}", "2"]])
+    page.table(["x", "y"], [["plain", Cell(f"rich {NASTY}", note=f"note {NASTY}", tone="good", share=0.25)]])
+    page.details(f"summary {NASTY}", ["z"], [["folded"]])
     page.figures(
         (drawing("one", f"line 1\nline 2 {NASTY} ä"), f"caption {NASTY}"), (drawing("two"), "second")
     )
@@ -52,7 +54,20 @@ def text(tmp_path_factory) -> str:
 
 def test_text_is_escaped(text):
     assert "<script" not in text
-    places = ("Title", "subtitle", "heading", "text", "value", "what", "column", "cell", "caption")
+    places = (
+        "Title",
+        "subtitle",
+        "heading",
+        "text",
+        "value",
+        "what",
+        "column",
+        "cell",
+        "caption",
+        "rich",
+        "note",
+        "summary",
+    )
     for place in places:
         assert f"{place} &lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;quotes&quot;" in text
 
@@ -111,3 +126,13 @@ def test_the_same_page_is_the_same_file(tmp_path):
         return (tmp_path / name).read_bytes()
 
     assert make("a.html") == make("b.html")
+
+
+def test_a_rich_cell(text):
+    assert '<td class="good bar" style="--share: 25.0%">rich' in text
+    assert Cell("1").html() == "<td>1</td>"
+    assert Cell("1", share=7.0).html() == '<td class="bar" style="--share: 100.0%">1</td>'
+
+
+def test_a_table_folded_away(text):
+    assert re.search(r"<details><summary>summary .*?</summary><div class=\"scroll\"><table>.*?folded", text)

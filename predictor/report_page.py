@@ -1,0 +1,346 @@
+"""The report as a page for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor import pictures
+from predictor.judgement import Judgement
+from predictor.learning_curve import Point
+from profiling.machine import conditions
+from supernet.page import Cell, Page
+
+__all__ = ["COLUMNS", "Material", "plain_rows", "report_page"]
+
+COLUMNS = (
+    "predictor",
+    "mean error",
+    "in 1 %",
+    "in 2 %",
+    "in 5 %",
+    "in 10 %",
+    "tau",
+    "interval holds",
+    "its width",
+)
+_FIGURES = ("mape", "within_1", "within_2", "within_5", "within_10", "kendall_tau")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the page is made of: the report's JSON value, the judgements (the judged predictor first),
+    the test networks' names and qualities, and the learning curve."""
+
+    value: dict[str, Any]
+    judgements: Sequence[Judgement]
+    names: Sequence[str]
+    quality: NDArray[np.float64]
+    points: Sequence[Point]
+
+
+def plain_rows(value: dict[str, Any]) -> list[list[str]]:
+    """The table of figures for a terminal, one row a predictor and one for the ceiling."""
+    rows = []
+    for name, found in value["predictors"].items():
+        own, interval = found["network"], found["interval"]
+        rows.append(
+            [
+                name,
+                *(_figure(key, own[key]) for key in _FIGURES),
+                f"{interval['coverage']:.0%}",
+                _percent(interval["width"]),
+            ]
+        )
+    if value["ceiling"]["mape"] is not None:
+        blank = [""] * 4
+        tau = _figure("kendall_tau", value["ceiling"]["kendall_tau"])
+        rows.append(["(ceiling)", f"{value['ceiling']['mape']:.2%}", *blank, tau, "", ""])
+    return rows
+
+
+def report_page(material: Material) -> Page:
+    """Figures first, then pictures, then where it is wrong."""
+    value = material.value
+    page = Page(f"Latency predictor of {value['study']}", conditions(value["machine"], value["target"]))
+    _headline(page, material)
+    _networks(page, material)
+    _coverage(page, material)
+    _decision(page, material)
+    _learning(page, material)
+    _kernels(page, material)
+    _worst(page, value)
+    return page
+
+
+def _headline(page: Page, material: Material) -> None:
+    value, best = material.value, material.judgements[0]
+    counts, ceiling = value["counts"], value["ceiling"]
+
+    def fact(key: str, label: str) -> tuple[str, str]:
+        spread = best.spread[key]
+        return (
+            _figure(key, best.values[key]),
+            f"{label} ({_figure(key, spread.low)} to {_figure(key, spread.high)})",
+        )
+
+    facts = [fact("mape", f"mean error of {best.name}")]
+    if ceiling["mape"] is not None:
+        facts.append((f"{ceiling['mape']:.2%}", "ceiling: two measurements differ by"))
+    facts += [
+        fact("kendall_tau", "Kendall tau"),
+        fact("within_2", "within 2 %"),
+        fact("within_5", "within 5 %"),
+        fact("coverage", "held by the 90 % interval"),
+        (str(counts["train_networks"]), "networks learned from"),
+        (str(counts["test_networks"]), "unseen networks judged"),
+        (f"{counts['kernels']:,}", "kernels measured"),
+    ]
+    page.facts(facts)
+    page.text(_sentence(best))
+    page.text(
+        "In brackets and in small print: 95 % bootstrap intervals from 2,000 resamples of the test networks.",
+        quiet=True,
+    )
+
+
+def _sentence(best: Judgement) -> str:
+    """Which baselines it beats, and where that is not sure."""
+    if not best.against:
+        return f"{best.name} is itself a baseline; train xgb to compare."
+    beaten = [other for other in best.against if best.beats(other)]
+    rest = [other for other in best.against if other not in beaten]
+    parts = []
+    if beaten:
+        parts.append(f"{best.name} is better than {_listed(beaten)} in mean error and in tau.")
+    for other in rest:
+        verdicts = {k: best.against[other][k].verdict for k in ("mape", "kendall_tau")}
+        parts.append(
+            f"Against {other}: mean error {_said(verdicts['mape'])}, tau {_said(verdicts['kendall_tau'])}."
+        )
+    return " ".join(parts)
+
+
+def _said(verdict: str) -> str:
+    return "cannot be told apart" if verdict == "not told apart" else verdict
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _networks(page: Page, material: Material) -> None:
+    value, best = material.value, material.judgements[0]
+    evaluations = [j.evaluation for j in material.judgements]
+    page.heading("Networks")
+    page.text(
+        "Every network here was held out from training; all predictors learned from the same others. The "
+        "ceiling is how well the measurement repeats in another process: no predictor can be better."
+    )
+    page.table(COLUMNS, _network_rows(material))
+    page.figures(
+        (
+            pictures.predicted_against_measured(evaluations, material.names),
+            "Hover over a point for its network.",
+        ),
+        (
+            pictures.error_distribution(evaluations, value["ceiling"]["mape"]),
+            "Higher and further left is better.",
+        ),
+    )
+    page.figures(
+        (
+            pictures.error_over_latency(best.evaluation, material.names, value["ceiling"]["mape"]),
+            f"Where {best.name} is wrong: above 0 it predicts too slow.",
+        ),
+        (
+            pictures.error_histogram(best.evaluation),
+            f"Half of the errors are below {np.median(np.abs(best.evaluation.error)):.2%}, 95 % below "
+            f"{best.values['p95_ape']:.2%}.",
+        ),
+    )
+    if best.against:
+        page.text(f"{best.name} minus each baseline, on the same resampled networks:")
+        page.table(("against", "mean error", "in 1 %", "in 2 %", "in 5 %", "in 10 %", "tau"), _against(best))
+
+
+def _network_rows(material: Material) -> list[list[str | Cell]]:
+    rows: list[list[str | Cell]] = []
+    for judgement in material.judgements:
+        row: list[str | Cell] = [judgement.name]
+        for key in (*_FIGURES, "coverage", "width"):
+            spread = judgement.spread[key]
+            row.append(
+                Cell(
+                    _figure(key, judgement.values[key]),
+                    note=f"{_figure(key, spread.low)} to {_figure(key, spread.high)}",
+                    share=judgement.values[key] if key.startswith("within") else 0.0,
+                )
+            )
+        rows.append(row)
+    ceiling = material.value["ceiling"]
+    if ceiling["mape"] is not None:
+        label = Cell("(ceiling)", note=f"{material.value['counts']['ceiling_networks']} networks twice")
+        tau = _figure("kendall_tau", ceiling["kendall_tau"])
+        rows.append([label, f"{ceiling['mape']:.2%}", "", "", "", "", tau, "", ""])
+    return rows
+
+
+def _against(best: Judgement) -> list[list[str | Cell]]:
+    rows: list[list[str | Cell]] = []
+    for other, found in best.against.items():
+        row: list[str | Cell] = [other]
+        for key in _FIGURES:
+            one, form = found[key], _signed(key)
+            row.append(
+                Cell(
+                    f"{form(one.value)} {one.verdict if one.verdict != 'not told apart' else ''}".strip(),
+                    note=f"{form(one.low)} to {form(one.high)}",
+                    tone={"better": "good", "worse": "bad"}.get(one.verdict, ""),  # type: ignore[arg-type]
+                )
+            )
+        rows.append(row)
+    return rows
+
+
+def _coverage(page: Page, material: Material) -> None:
+    best = material.judgements[0]
+    interval = material.value["predictors"][best.name]["interval"]
+    page.heading("Intervals")
+    if interval["width"] is None:
+        page.text("Too few networks were learned from for an interval of 90 %: it is infinitely wide.")
+        return
+    page.text(
+        f"The 90 % interval of {best.name} holds {interval['coverage']:.1%} of the test networks; its median "
+        f"width is {interval['width']:.2%} of the prediction."
+    )
+    page.figures(
+        (pictures.coverage_by_latency(best), "By latency, from the fastest to the slowest networks.")
+    )
+
+
+def _decision(page: Page, material: Material) -> None:
+    best, what = material.judgements[0], material.value["quality"]
+    if best.regret is None:
+        return
+    page.heading("The decision")
+    page.text(
+        "A search takes the networks that no other one beats in both predicted latency and quality. For each "
+        "that a predictor chooses so among the test networks: how much slower it really is than the fastest "
+        "measured one of at least its quality."
+        + (" MACs stand for quality here, as no accuracy was given." if what == "MACs" else "")
+    )
+    rows: list[list[str | Cell]] = [
+        [
+            j.name,
+            str(len(j.regret.chosen)),
+            f"{j.regret.mean:.2%}",
+            f"{j.regret.max:.2%}",
+            f"{j.regret.hypervolume_ratio:.2%}",
+        ]
+        for j in material.judgements
+        if j.regret is not None
+    ]
+    page.table(("predictor", "networks chosen", "mean regret", "largest regret", "hypervolume reached"), rows)
+    label = "million MACs" if what == "MACs" else what
+    quality = material.quality / (1e6 if what == "MACs" else 1)
+    page.figures(
+        (pictures.chosen_front(best, quality, material.names, label), "Hover over a choice for its regret.")
+    )
+
+
+def _learning(page: Page, material: Material) -> None:
+    if not material.points:
+        return
+    page.heading("How many networks are enough?")
+    page.text(
+        "Every predictor trained again on random parts of the training networks, and judged on the same test "
+        "networks. A dot is one draw, a line goes through their means."
+    )
+    page.figures(
+        (
+            pictures.learning_curves(material.points, material.value["ceiling"]["mape"]),
+            "Further down is better.",
+        )
+    )
+
+
+def _kernels(page: Page, material: Material) -> None:
+    best = material.judgements[0]
+    page.heading("Kernels")
+    rows: list[list[str | Cell]] = []
+    for name, found in material.value["predictors"].items():
+        own = found["kernel"]
+        accuracy = (
+            ["", "", "", ""]
+            if own is None
+            else [*(f"{own[k]:.1%}" for k in ("mape", "bias", "within_10")), f"{own['kendall_tau']:.3f}"]
+        )
+        rows.append([name, *accuracy, f"{found['architectures_per_s'] / 1e6:.1f} million"])
+    page.table(
+        ("predictor", "mean error", "bias", "in 10 %", "tau", "architectures a second, compiled"), rows
+    )
+    figures = []
+    if best.evaluation.knows_kernels:
+        caption = f"By kind of kernel, {best.name}; errors weighted by time."
+        figures.append((pictures.kernel_errors(best.evaluation), caption))
+    if material.value["importance"]:
+        shown = pictures.importance_bars(material.value["importance"])
+        figures.append((shown, f"What {best.name} looks at."))
+    if figures:
+        page.figures(*figures)
+    page.text(
+        "A kernel's measured time is its counter's share of the clean end-to-end latency, so that kernels "
+        "sum to what was measured without counters. A ridge on the architecture's codes knows no kernels.",
+        quiet=True,
+    )
+
+
+def _worst(page: Page, value: dict[str, Any]) -> None:
+    page.heading("The worst networks")
+    page.text("Unfold one for the kernels whose predicted time differs most from the measured one.")
+    for place, one in enumerate(value["worst"], start=1):
+        summary = (
+            f"{place}. {one['error']:+.2%}: predicted {_time(one['predicted_us'])}, measured "
+            f"{_time(one['measured_us'])}: {one['architecture']}"
+        )
+        difference = one["predicted_us"] - one["measured_us"]
+        rows: list[list[str | Cell]] = [
+            [
+                k["layer"],
+                k["kind"],
+                _time(k["measured_us"]),
+                _time(k["predicted_us"]),
+                f"{k['difference_us']:+.1f} us",
+                f"{k['difference_us'] / difference:+.0%}" if difference else "",
+            ]
+            for k in one["kernels"]
+        ]
+        page.details(
+            summary, ("layer", "kernel", "measured", "predicted", "difference", "of the error"), rows
+        )
+
+
+def _time(us: float) -> str:
+    return f"{us / 1e3:.3f} ms" if us >= 1e3 else f"{us:.1f} us"
+
+
+def _percent(value: float | None) -> str:
+    return "infinite" if value is None or not np.isfinite(value) else f"{value:.2%}"
+
+
+def _figure(key: str, value: float) -> str:
+    if key == "kendall_tau":
+        return f"{value:.3f}"
+    return _percent(value) if key in ("mape", "width") else f"{value:.0%}"
+
+
+def _signed(key: str) -> Any:
+    """Differences of shares are points."""
+    if key == "kendall_tau":
+        return lambda v: f"{v:+.3f}"
+    return (lambda v: f"{100 * v:+.2f}") if key == "mape" else (lambda v: f"{100 * v:+.0f}")

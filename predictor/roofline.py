@@ -1,0 +1,79 @@
+"""The least time that a kernel can take: what it must move and compute, at the machine's peak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiling.kernel import Kernel
+
+__all__ = ["FALLBACK", "Peak", "roofline_us"]
+
+# Operations and bytes a second of one slow core of today, for machines whose peaks were not measured: on the
+# slow side, so that the bound is no promise that the machine may not keep.
+FALLBACK = {"int8_gops": 50.0, "f32_gops": 20.0, "bandwidth_gbs": 5.0}
+# No kernel starts in less.
+MIN_US = 0.5
+_SIZE = {"u8": 1, "i8": 1, "boolean": 1, "f16": 2, "bf16": 2, "i64": 8, "f64": 8}
+
+
+@dataclass(frozen=True)
+class Peak:
+    """10^9 operations a second (two a multiply-accumulate) in INT8 and f32, and 10^9 bytes a second; whether
+    they were measured."""
+
+    int8_gops: float
+    f32_gops: float
+    bandwidth_gbs: float
+    is_measured: bool
+
+    @classmethod
+    def of(cls, meta: dict[str, Any]) -> Peak:
+        """From the facts of a store or a card; FALLBACK where they have no usable peak. A CPU without
+        INT8 arithmetic (0 operations) computes at its f32 speed."""
+        found = meta.get("peak") or {}
+        values = {key: float(found.get(key) or 0.0) for key in FALLBACK}
+        if min(values["f32_gops"], values["bandwidth_gbs"]) <= 0:
+            return cls(**FALLBACK, is_measured=False)
+        values["int8_gops"] = values["int8_gops"] or values["f32_gops"]
+        return cls(**values, is_measured=True)
+
+
+def roofline_us(kernels: Sequence[Kernel], peak: Peak) -> NDArray[np.float64]:
+    """A lower bound in microseconds, shape (n_kernels,): the larger of bytes over bandwidth and
+    operations over peak (Williams, Waterman & Patterson 2009), never below MIN_US."""
+    return np.array([max(MIN_US, _memory_us(k, peak), _compute_us(k, peak)) for k in kernels])
+
+
+def _compute_us(kernel: Kernel, peak: Peak) -> float:
+    gops = peak.int8_gops if _size(kernel.in_precision) == 1 else peak.f32_gops
+    return 2 * _macs(kernel) / (1e3 * gops)
+
+
+def _macs(kernel: Kernel) -> int:
+    """Also of a product of two activations, whose inner dimension is the last one of its first input."""
+    if kernel.kind not in ("MatMul", "Gemm"):
+        return kernel.macs
+    inner = next((n for n in (kernel.in_width, kernel.in_height) if n > 1), kernel.in_channels)
+    return kernel.batch * kernel.out_channels * kernel.out_height * kernel.out_width * inner
+
+
+def _memory_us(kernel: Kernel, peak: Peak) -> float:
+    inputs = kernel.batch * kernel.in_channels * kernel.in_height * kernel.in_width
+    outputs = kernel.batch * kernel.out_channels * kernel.out_height * kernel.out_width
+    area = kernel.kernel_height * kernel.kernel_width
+    weights = kernel.out_channels * kernel.in_per_group * area
+    n_bytes = (
+        (inputs + weights) * _size(kernel.in_precision)
+        + outputs * _size(kernel.out_precision)
+        + outputs * _size(kernel.out_precision) * max(0, kernel.n_inputs - 1)
+    )
+    return n_bytes / (1e3 * peak.bandwidth_gbs)
+
+
+def _size(precision: str) -> int:
+    return _SIZE.get(precision, 4)
