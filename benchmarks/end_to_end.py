@@ -25,7 +25,13 @@ STEPS = {
 KEPT = {
     "train": ("accuracy", "log10_size", "seconds"),
     "collect": (
-        "networks", "kernels", "ceiling", "flagged_rounds", "counters_difference", "unexplained", "prepare_s",
+        "networks",
+        "kernels",
+        "ceiling",
+        "flagged_rounds",
+        "counters_difference",
+        "unexplained",
+        "prepare_s",
         "peak_memory_gib",
     ),
     "report": ("counts", "ceiling", "predictors"),

@@ -26,7 +26,7 @@ from scipy.stats import kendalltau
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NETWORKS, BLOCK = 30, 8
+NETWORKS = 30
 BURST_S = (0.3, 3.0)
 BUSY_SHARE = 1 / 3
 OURS = "median over rounds of ratio to the anchors around it (ovnas)"
@@ -108,13 +108,14 @@ def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
     n_rounds) with NaN where a block had fewer rounds; `mean` and `median` as other levels; `anchor_us`."""
     import torch
 
+    from profiling.block import even_blocks, time_block
+    from profiling.budget import BLOCK
     from profiling.coverage import space_filling
     from profiling.load import level_of
     from profiling.lock import measuring
     from profiling.machine import read_target
-    from profiling.memory import release_freed_memory
     from profiling.preparation import Bench
-    from profiling.timing import EXTRA_ROUNDS, ROUNDS, interleave
+    from profiling.timing import EXTRA_ROUNDS, ROUNDS
     from supernet.checkpoint import example_input, make_network
     from supernet.sliced import SlicedGraphs
     from supernet.study import Study
@@ -131,13 +132,10 @@ def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
     found = {name: np.full(shape, np.nan) for name in names}
     n_rounds = []
     with measuring():
-        for start in range(0, NETWORKS, BLOCK):
-            release_freed_memory()
-            timers = [bench.timer(a) for a in chosen[start : start + BLOCK]]
-            rounds = interleave(timers, bench.anchors(), rng, level=level)
-            del timers
-            n_rounds.append(len(rounds[0]))
-            for i, own in enumerate(rounds, start):
+        for block in even_blocks(list(enumerate(chosen)), BLOCK):
+            measured = time_block(bench, [a for _, a in block], rng)
+            n_rounds.append(len(measured[0]))
+            for (i, _), own in zip(block, measured, strict=True):
                 for j, r in enumerate(own):
                     row = (level(r.samples), level(r.before), level(r.after), r.place, r.is_flagged)
                     row += (float(r.samples.mean()), float(np.median(r.samples)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
+import itertools
 import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,38 +20,16 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
 
-    from profiling.preparation import Bench, Prepared
-    from profiling.store import NetworkRecord, Store
-    from profiling.timing import Round
+    from profiling.block import Measured
+    from profiling.budget import Budget
+    from profiling.preparation import Bench
+    from profiling.record import NetworkRecord, Reason
+    from profiling.store import Store
     from supernet.architecture import Architecture
 
-# Networks resident together.
-BLOCK = 8
 CALIBRATION_SAMPLES = 8
-REPEAT_SHARE = 0.15
-MIN_REPEATS, MAX_REPEATS = 8, 30
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Seconds or networks, one of them."""
-
-    seconds: float | None
-    networks: int | None
-
-    @classmethod
-    def parse(cls, text: str) -> Budget:
-        """Reads "90s", "5m", "1h" or "200". Raises OvnasError for anything else."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text.strip())
-        if match is None or float(match[1]) <= 0 or (match[2] is None and "." in match[1]):
-            raise OvnasError(f"a budget is a time like '90s', '5m' or a number of networks, got {text!r}")
-        if match[2] is None:
-            return cls(None, int(match[1]))
-        return cls(float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]], None)
-
-    def next_block(self, n_measured: int) -> int:
-        """How many networks to measure next, if `n_measured` are."""
-        return BLOCK if self.networks is None else max(0, min(BLOCK, self.networks - n_measured))
+# How often a network is measured again whose rounds were mostly flagged.
+RETRIES = 1
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,6 +58,7 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures until the budget is used, then a share again in a fresh process; returns a summary."""
     import numpy as np
 
+    from profiling.budget import Budget
     from profiling.lock import measuring
     from profiling.machine import read_machine, read_target
     from profiling.store import Store
@@ -131,6 +110,8 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures a share of the networks of an existing file again, in this process."""
     import numpy as np
 
+    from profiling.block import even_blocks, time_block
+    from profiling.budget import BLOCK
     from profiling.lock import measuring
     from profiling.store import Store
 
@@ -143,9 +124,8 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
         with Store.create_or_open(path, meta) as store, cli.progress(out) as bar:
             chosen = _to_repeat(store.records())
             task = bar.add_task("measuring again", total=len(chosen), note="")
-            for start in range(0, len(chosen), BLOCK):
-                block = chosen[start : start + BLOCK]
-                for architecture, rounds in zip(block, _time_block(bench, block, rng), strict=True):
+            for block in even_blocks(chosen, BLOCK):
+                for architecture, rounds in zip(block, time_block(bench, block, rng), strict=True):
                     store.add_repeat(architecture, rounds)
                 bar.update(task, advance=len(block))
     return {"study": study.name, "repeated": len(chosen)}
@@ -192,70 +172,53 @@ def _set_up(study: Study, out: Console, *, is_new: bool) -> tuple[Bench, dict[st
 def _measure(
     bench: Bench, store: Store, budget: Budget, start: float, rng: np.random.Generator, out: Console
 ) -> int:
-    """Block by block until the budget is used. Returns in how many networks the plan was wrong."""
+    """Block by block until the budget is used. Returns in how many networks the plan was wrong.
+
+    A network that was disturbed waits for the next block and is measured again.
+    """
+    from profiling.block import is_disturbed, measure_block
+    from profiling.budget import Spent
     from profiling.coverage import Chooser
     from profiling.timing import ratio
 
     measured = [(n.architecture, ratio(n.rounds, store.level)) for n in store.networks()]
     chooser = Chooser(bench.plan.space, rng, [architecture for architecture, _ in measured])
     n_before, n_unplanned = len(measured), 0
-    begin = time.monotonic()
+    waiting: dict[Architecture, tuple[Reason, Measured]] = {}
+    tries: Counter[Architecture] = Counter()
+
+    def keep(reason: Reason, one: Measured) -> None:
+        item = one.prepared
+        store.add(item.architecture, one.rounds, item.kernels, item.prepare_s, reason)
+        measured.append((item.architecture, ratio(one.rounds, store.level)))
+
+    begin = now = time.monotonic()
     with cli.progress(out) as bar:
         total = budget.networks or int(budget.seconds or 0)
         done = n_before if budget.networks else int(begin - start)
         task = bar.add_task("measuring", total=total, completed=done, note="")
-        while chosen := chooser.next(budget.next_block(len(measured)), measured):
-            found = _measure_block(bench, [architecture for architecture, _ in chosen], rng)
-            for (item, rounds), (architecture, reason) in zip(found, chosen, strict=True):
-                store.add(architecture, rounds, item.kernels, item.prepare_s, reason)
-                n_unplanned += not item.is_planned
-                measured.append((architecture, ratio(rounds, store.level)))
+        while True:
+            spent = Spent(begin - start, now - begin, len(measured) - n_before)
+            n = budget.next_block(len(measured), spent)
+            chosen = {a: reason for a, (reason, _) in itertools.islice(waiting.items(), n)}
+            chosen |= chooser.next(n - len(chosen), measured)
+            if not chosen:
+                break
+            for one in measure_block(bench, list(chosen), rng):
+                architecture = one.prepared.architecture
+                tries[architecture] += 1
+                n_unplanned += tries[architecture] == 1 and not one.prepared.is_planned
+                if is_disturbed(one.rounds) and tries[architecture] <= RETRIES:
+                    waiting[architecture] = (chosen[architecture], one)
+                else:
+                    waiting.pop(architecture, None)
+                    keep(chosen[architecture], one)
             now = time.monotonic()
             shown = len(measured) if budget.networks else min(total, int(now - start))
             bar.update(task, completed=shown, note=f"{len(measured)} networks")
-            n_new = len(measured) - n_before
-            if budget.seconds is not None and _is_used_up(budget.seconds, start, begin, now, n_before, n_new):
-                break
+        for reason, one in waiting.values():  # no budget is left to measure them again
+            keep(reason, one)
     return n_unplanned
-
-
-def _measure_block(
-    bench: Bench, architectures: list[Architecture], rng: np.random.Generator
-) -> list[tuple[Prepared, list[Round]]]:
-    """Networks resident together, with their kernels; nothing of them stays resident."""
-    from profiling.load import level_of
-    from profiling.memory import release_freed_memory
-    from profiling.timing import interleave
-
-    release_freed_memory()
-    items, timers = zip(*(bench.prepare(architecture) for architecture in architectures), strict=True)
-    rounds = interleave(timers, bench.anchors(), rng, level=level_of(bench.target))
-    return list(zip(items, rounds, strict=True))
-
-
-def _time_block(
-    bench: Bench, architectures: list[Architecture], rng: np.random.Generator
-) -> list[list[Round]]:
-    """As `_measure_block`, without the kernels."""
-    from profiling.load import level_of
-    from profiling.memory import release_freed_memory
-    from profiling.timing import interleave
-
-    release_freed_memory()
-    timers = [bench.timer(architecture) for architecture in architectures]
-    return interleave(timers, bench.anchors(), rng, level=level_of(bench.target))
-
-
-def _is_used_up(seconds: float, start: float, begin: float, now: float, n_before: int, n_new: int) -> bool:
-    """Whether another block and the repeats would overrun the time."""
-    each = (now - begin) / n_new
-    repeats = n_to_repeat(n_before + n_new) * each * 0.7 + (begin - start) * 1.2
-    return now - start + BLOCK * each + repeats > seconds
-
-
-def n_to_repeat(n_networks: int) -> int:
-    """How many of the networks are measured in a second process for the ceiling."""
-    return min(n_networks, max(MIN_REPEATS, min(MAX_REPEATS, round(REPEAT_SHARE * n_networks))))
 
 
 def _to_repeat(records: list[NetworkRecord]) -> list[Architecture]:
@@ -263,6 +226,8 @@ def _to_repeat(records: list[NetworkRecord]) -> list[Architecture]:
     import math
 
     import numpy as np
+
+    from profiling.budget import n_to_repeat
 
     ranked = sorted((r for r in records if math.isnan(r.repeat_us)), key=lambda r: r.latency_us)
     n = n_to_repeat(len(records)) - (len(records) - len(ranked))
@@ -310,6 +275,12 @@ def _summary(
     )
     if ceiling["mape"] is not None and ceiling["mape"] > 0.02:
         out.print("warning: this machine is noisy; no predictor can be better than its ceiling")
+    disturbed = sum(2 * r.n_flagged > r.n_rounds for r in records)
+    if disturbed:
+        out.print(
+            f"warning: {disturbed} networks were disturbed in most of their rounds; what keeps this machine "
+            "busy: python -m profiling.machine"
+        )
     if n_unplanned:
         out.print(f"warning: {n_unplanned} networks execute other kernels than planned")
     return {
@@ -319,6 +290,7 @@ def _summary(
         "kernels": n_kernels,
         "ceiling": ceiling,
         "flagged_rounds": flagged,
+        "disturbed_networks": disturbed,
         "counters_difference": float(np.mean(difference)),
         "unplanned_networks": n_unplanned,
         "unexplained": float(np.mean(unexplained)),

@@ -10,34 +10,51 @@ each of the two cuts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from profiling.timing import Timer
 
-__all__ = ["read_counters", "slope_us"]
+__all__ = ["Counters", "read_counters", "slope_us"]
 
 MIN_INFERENCES, MAX_INFERENCES = 12, 60
 SECONDS = 0.15
+RUNAWAY = 1.05
 
 
-def read_counters(timer: Timer) -> dict[str, float]:
-    """Microseconds of one inference by executed node name. The timer's model has counters on and is
-    newly compiled."""
+@dataclass(frozen=True)
+class Counters:
+    """`times_us` of one inference by executed node name; `runaway` is the mean over the median of the
+    inferences they were read from."""
+
+    times_us: dict[str, float]
+    runaway: float
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether no inference was interrupted for long: counters are means."""
+        return self.runaway < RUNAWAY
+
+
+def read_counters(timer: Timer) -> Counters:
+    """Runs some inferences. The timer's model has counters on and is newly compiled."""
     readings: dict[str, list[int]] = {}
+    samples: list[float] = []
     n = MIN_INFERENCES
     done = 0
     while done < n:
-        samples = timer.run(1)
+        samples.append(float(timer.run(1)[0]))
         done += 1
         if done == 2:
-            wanted = int(SECONDS * 1e6 / float(samples[0]))
+            wanted = int(SECONDS * 1e6 / samples[-1])
             n = int(np.clip(wanted, MIN_INFERENCES, MAX_INFERENCES))
         for info in timer.request.get_profiling_info():
             if info.exec_type != "undef":
                 readings.setdefault(info.node_name, []).append(_microseconds(info.real_time))
-    return {name: slope_us(values) for name, values in readings.items()}
+    times_us = {name: slope_us(values) for name, values in readings.items()}
+    return Counters(times_us, float(np.mean(samples[1:]) / np.median(samples[1:])))
 
 
 def slope_us(readings: Sequence[int]) -> float:

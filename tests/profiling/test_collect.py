@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,38 +9,9 @@ import numpy as np
 import pytest
 
 from profiling import collect
-from profiling.collect import MAX_REPEATS, MIN_REPEATS, Budget, n_to_repeat
+from profiling.budget import FIRST_BLOCK, REPEAT_COST, SET_UP_COST, Budget, n_to_repeat
 from profiling.store import NetworkRecord, Store
 from supernet import Architecture, OvnasError, cli
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("90s", Budget(90, None)),
-        ("5m", Budget(300, None)),
-        ("1.5h", Budget(5400, None)),
-        (" 200 ", Budget(None, 200)),
-        ("1", Budget(None, 1)),
-        ("0.5m", Budget(30, None)),
-    ],
-)
-def test_budgets(text, expected):
-    assert Budget.parse(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "0", "0s", "-5", "1.5", "5 m", "5d", "m", "1e3", "nan", "five", "5m3s"])
-def test_other_budgets_are_refused(text):
-    with pytest.raises(OvnasError, match="a budget is a time like '90s', '5m' or a number of networks, got"):
-        Budget.parse(text)
-
-
-@pytest.mark.parametrize(
-    ("n", "expected"), [(0, 0), (1, 1), (8, 8), (14, 8), (53, 8), (60, 9), (100, 15), (200, 30), (9999, 30)]
-)
-def test_a_share_is_repeated_within_bounds(n, expected):
-    assert n_to_repeat(n) == expected
-    assert MIN_REPEATS < MAX_REPEATS
 
 
 def records(latencies):
@@ -100,10 +72,18 @@ def bench(known):
 def measure(known, bench, monkeypatch, tmp_path):
     """Runs `_measure` on a store of `n_before` networks; returns it with how many it holds after."""
     monkeypatch.setattr(
-        "profiling.timing.interleave",
-        lambda timers, anchors, rng, level: [known.rounds(a) for a in timers],
+        "profiling.block.interleave",
+        lambda timers, anchors, rng, level: [disturb(a, known.rounds(a)) for a in timers],
     )
     clock = Clock()
+    seen: Counter = Counter()
+
+    def disturb(architecture, rounds):
+        """Networks of `disturbed` are disturbed the first so many times."""
+        seen[architecture] += 1
+        is_bad = seen[architecture] <= run.disturbed.get(architecture, 0)
+        return [replace(r, is_flagged=is_bad) for r in rounds]
+
     monkeypatch.setattr(collect, "time", clock)
     options = cli.parser("x", "").parse_args(["--json"])
 
@@ -112,8 +92,10 @@ def measure(known, bench, monkeypatch, tmp_path):
         rng = np.random.default_rng(0)
         with Store.open(path) as store:
             found = collect._measure(bench, store, budget, clock.now, rng, cli.console(options))
+            run.seen, run.flagged = seen, {r.architecture: r.n_flagged for r in store.records()}
             return found, len(store.architectures()), clock.now
 
+    run.disturbed = {}
     return run
 
 
@@ -127,15 +109,32 @@ def test_networks_that_the_plan_missed_are_counted(measure):
 
 @pytest.mark.parametrize("seconds", [20, 40, 60])
 def test_a_budget_of_time_leaves_time_for_the_repeats(measure, seconds):
-    """On a clock of one second a block; repeats cost 0.7 of what measuring did."""
+    """On a clock of one second a block; a repeat costs REPEAT_COST of a network."""
+    start_s = 1
     _, n, used = measure(Budget(seconds, None))
-    repeats = 0.7 * n_to_repeat(n) / collect.BLOCK
-    assert used + repeats <= seconds
+    each = (used - start_s) / n
+    repeats = REPEAT_COST * each * n_to_repeat(n) + SET_UP_COST * start_s
+    assert used + repeats <= seconds + 1
     assert used + repeats > seconds - 6
 
 
 def test_at_least_one_block_is_measured(measure):
-    assert measure(Budget(0.001, None))[1] == collect.BLOCK
+    assert measure(Budget(0.001, None))[1] == FIRST_BLOCK
+
+
+def test_a_disturbed_network_is_measured_again_once(measure, known):
+    once, always = known.architectures(6)[4:]
+    measure.disturbed = {once: 1, always: 99}
+    assert measure(Budget(None, 20))[:2] == (1, 20)
+    assert measure.seen[once] == measure.seen[always] == 2
+    assert measure.seen[known.plan.space.largest] == 1
+    assert (measure.flagged[once], measure.flagged[always]) == (0, 5)
+
+
+def test_what_is_still_to_be_measured_again_when_the_time_is_used_up_is_kept(measure, known):
+    measure.disturbed = {known.plan.space.largest: 1}
+    assert measure(Budget(0.001, None))[1] == FIRST_BLOCK
+    assert measure.flagged[known.plan.space.largest] == 5
 
 
 def summary(path, known, capsys, **options):

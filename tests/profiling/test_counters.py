@@ -85,13 +85,25 @@ def micros(value: int) -> timedelta:
 )
 def test_slow_networks_run_less_often_within_bounds(cost_us, n):
     timer = FakeTimer(cost_us)
-    found = read_counters(timer)
+    found = read_counters(timer).times_us
     assert timer.n == n
     assert set(found) == {"conv", "relu"}
 
 
 def test_every_executed_kernel_gets_its_time():
     timer = FakeTimer(100)
-    found = read_counters(timer)
+    found = read_counters(timer).times_us
     for name, durations in timer.truth.items():
         assert found[name] == pytest.approx(durations[1 : timer.n].mean(), abs=0.5)
+
+
+@pytest.mark.parametrize(("interruption_us", "is_calm"), [(0, True), (100, True), (5000, False)])
+def test_counters_of_interrupted_inferences_are_noticed(interruption_us, is_calm):
+    timer = FakeTimer(100)
+    run = timer.run
+
+    def interrupted(n):
+        return run(n) + interruption_us * (timer.n == 9)
+
+    timer.run = interrupted
+    assert read_counters(timer).is_calm == is_calm

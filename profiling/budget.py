@@ -1,0 +1,64 @@
+"""How much to measure: a time or a number of networks, cut into blocks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from supernet.errors import OvnasError
+
+__all__ = ["BLOCK", "Budget", "Spent", "n_to_repeat"]
+
+# Networks resident together: many, so that each one's rounds spread over more than a passing disturbance.
+BLOCK = 16
+FIRST_BLOCK, MIN_BLOCK = 8, 4
+REPEAT_SHARE = 0.15
+MIN_REPEATS, MAX_REPEATS = 8, 30
+# A network of the second process needs no counters; a set-up there waits for a process to start.
+REPEAT_COST, SET_UP_COST = 0.75, 1.2
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a collection has used so far: seconds before measuring and since, and networks measured."""
+
+    set_up_s: float
+    measuring_s: float
+    n_new: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Seconds in all or networks in all, one of them."""
+
+    seconds: float | None
+    networks: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Reads "90s", "5m", "1h" or "200". Raises OvnasError for anything else."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text.strip())
+        if match is None or float(match[1]) <= 0 or (match[2] is None and "." in match[1]):
+            raise OvnasError(f"a budget is a time like '90s', '5m' or a number of networks, got {text!r}")
+        if match[2] is None:
+            return cls(None, int(match[1]))
+        return cls(float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]], None)
+
+    def next_block(self, n_measured: int, spent: Spent) -> int:
+        """How many networks to measure next, if `n_measured` are; a time leaves enough for the repeats."""
+        if self.networks is not None:
+            return max(0, min(BLOCK, self.networks - n_measured))
+        assert self.seconds is not None
+        if spent.n_new == 0:
+            return FIRST_BLOCK if spent.measuring_s == 0 else 0
+        each_s = spent.measuring_s / spent.n_new
+        left_s = self.seconds - (1 + SET_UP_COST) * spent.set_up_s - spent.measuring_s
+        for n in range(BLOCK, MIN_BLOCK - 1, -1):
+            if each_s * (n + REPEAT_COST * n_to_repeat(n_measured + n)) <= left_s:
+                return n
+        return 0
+
+
+def n_to_repeat(n_networks: int) -> int:
+    """How many of the networks are measured in a second process for the ceiling."""
+    return min(n_networks, max(MIN_REPEATS, min(MAX_REPEATS, round(REPEAT_SHARE * n_networks))))
