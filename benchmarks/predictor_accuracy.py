@@ -105,12 +105,13 @@ def split(parts: Sequence[Dataset], n_train: int) -> Dataset:
     fill the space to judge on."""
     whole: Dataset | None = None
     for part in parts:
-        if len(part.train) < n_train:
+        everything = part.examples  # those that are never held out come first
+        train, test = everything[:n_train], filling(everything[n_train:])
+        if len(train) < n_train or not test:
             raise OvnasError(
-                f"study {part.meta['study']!r} has {len(part.train)} networks to learn from (of "
-                f"{len(part.examples)}), but {n_train} are wanted; measure more, or give a smaller -n"
+                f"study {part.meta['study']!r} has {len(everything)} networks, but {n_train} are wanted to "
+                "learn from and others to judge on; measure more, or give a smaller -n"
             )
-        train, test = part.train[:n_train], (*part.test, *filling(part.train[n_train:]))
         if whole is None:
             whole = dataclasses.replace(part, train=train, test=test)
         else:
@@ -143,11 +144,19 @@ def fitted(predictor: LatencyPredictor, name: str, data: Dataset, seed: int) -> 
 
 
 def adapted(data: Dataset, origin: Path, seed: int) -> list[Evaluation]:
-    """xgb trained at the origin and adapted; the same as it is; and all kinds from scratch."""
+    """xgb trained at the origin and adapted, beside all kinds from scratch. What is judged on is kept from
+    the origin's training, too: its architectures are unseen under any conditions."""
     before = load_dataset([origin], seed=seed)
     if before.meta["target"] == data.meta["target"] and before.conditions == data.conditions:
         raise OvnasError(f"{origin} was measured under the same conditions; there is nothing to adapt")
-    base = before.fit(make_predictor("xgb", seed=seed), before.examples)
+    judged = {(e.study, e.record.architecture) for e in data.test}
+    others = [e for e in before.examples if (e.study, e.record.architecture) not in judged]
+    if len(others) < N_ADAPT:
+        raise OvnasError(
+            f"{origin} has {len(others)} networks that are not judged on, but {N_ADAPT} are needed; measure "
+            "other ones there (another --seed)"
+        )
+    base = before.fit(make_predictor("xgb", seed=seed), others)
     predictor = AdaptedPredictor(base, before.conditions, seed=seed)
     evaluations = [fitted(predictor, ADAPTED, data, seed)]
     for kind in ("xgb", *BASELINES):
