@@ -26,15 +26,17 @@ from profiling.machine import read_target
 from profiling.memory import release_freed_memory
 from profiling.preparation import Bench
 from profiling.target import compile_model
-from profiling.timing import Timer, interleave, ratio
+from profiling.timing import interleave, ratio
 from supernet import ElasticNetwork, Study, quantize, to_openvino
 from supernet.checkpoint import example_input, make_network
 from supernet.sliced import SlicedGraphs
 
 if TYPE_CHECKING:
+    import openvino as ov
+
     from supernet.architecture import Architecture
 
-NETWORKS, BLOCK, ROUNDS = 20, 3, 24
+NETWORKS, BLOCK, ROUNDS = 20, 5, 24
 CALIBRATION_SAMPLES = 8
 
 
@@ -57,13 +59,11 @@ class Compared:
 
 @dataclass(frozen=True)
 class Both:
-    """An architecture's timers: `again` is a second compile of the sliced graph, whose ratio to the
-    first one is what the measurement itself can tell."""
+    """An architecture's graphs by both roads."""
 
     compared: Compared
-    sliced: Timer
-    again: Timer
-    slow: Timer
+    sliced: ov.Model
+    slow: ov.Model
 
 
 def main() -> None:
@@ -105,7 +105,9 @@ def measure(study: Study, n: int, rounds: int, rng: np.random.Generator) -> list
     while block := list(itertools.islice(chosen, BLOCK)):
         release_freed_memory()
         both = [prepare(a, network, bench, example, samples) for a in block]
-        timers = [timer for item in both for timer in (item.sliced, item.again, item.slow)]
+        release_freed_memory()
+        # The sliced graph twice: its ratio to itself is what the measurement can tell.
+        timers = [bench.timer(m) for item in both for m in (item.sliced, item.sliced, item.slow)]
         found = [ratio(own) for own in interleave(timers, bench.anchors(), rng, rounds=rounds)]
         for item, sliced, again, slow in zip(both, found[::3], found[1::3], found[2::3], strict=True):
             fields = {**asdict(item.compared), "latency_ratio": slow / sliced, "self_ratio": again / sliced}
@@ -121,13 +123,14 @@ def prepare(
     start = time.perf_counter()
     model = bench.graphs.model(architecture)
     counted = compile_model(model, bench.target, counters=True)
-    clean = compile_model(model, bench.target)
+    compile_model(model, bench.target)
     sliced_s = time.perf_counter() - start
     start = time.perf_counter()
     plain = to_openvino(network.extract(architecture), example)
-    slow = compile_model(quantize(plain, samples, fast=True), bench.target)
+    slow = quantize(plain, samples, fast=True)
+    slow_compiled = compile_model(slow, bench.target)
     slow_s = time.perf_counter() - start
-    ours, theirs = ([(k.kernel, k.exec_type) for k in read_kernels(c)] for c in (counted, slow))
+    ours, theirs = ([(k.kernel, k.exec_type) for k in read_kernels(c)] for c in (counted, slow_compiled))
     compared = Compared(
         str(architecture),
         len(ours),
@@ -137,8 +140,7 @@ def prepare(
         sliced_s=sliced_s,
         slow_s=slow_s,
     )
-    again = Timer(compile_model(model, bench.target))
-    return Both(compared, Timer(clean), again, Timer(slow))
+    return Both(compared, model, slow)
 
 
 def summary(rows: list[Compared]) -> dict[str, Any]:

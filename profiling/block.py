@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,8 @@ from profiling.timing import Round, interleave
 if TYPE_CHECKING:
     import numpy as np
 
-    from profiling.preparation import Bench, Prepared
+    from profiling.preparation import Bench
+    from profiling.record import KernelTime
     from supernet.architecture import Architecture
 
 __all__ = ["Measured", "even_blocks", "is_disturbed", "measure_block", "time_block"]
@@ -25,28 +27,43 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Measured:
-    """One network's kernels and rounds."""
+    """One network's kernels and rounds. `prepare_s` is what slicing and compiling twice took."""
 
-    prepared: Prepared
+    architecture: Architecture
+    kernels: list[KernelTime]
     rounds: list[Round]
+    prepare_s: float
+    is_planned: bool
 
 
 def measure_block(
     bench: Bench, architectures: Sequence[Architecture], rng: np.random.Generator
 ) -> list[Measured]:
-    """Kernels and rounds of each architecture."""
+    """Kernels and rounds of each architecture.
+
+    All counters are read before any network is compiled to be timed, so that those lie in memory as in
+    `time_block`.
+    """
     release_freed_memory()
-    items, timers = zip(*(bench.prepare(architecture) for architecture in architectures), strict=True)
+    prepared = [bench.prepare(architecture) for architecture in architectures]
+    release_freed_memory()
+    start = time.perf_counter()
+    timers = [bench.timer(item.model) for item in prepared]
+    each_s = (time.perf_counter() - start) / len(timers)
     rounds = interleave(timers, bench.anchors(), rng, level=level_of(bench.target))
-    return [Measured(item, own) for item, own in zip(items, rounds, strict=True)]
+    return [
+        Measured(item.architecture, item.kernels, own, item.prepare_s + each_s, item.is_planned)
+        for item, own in zip(prepared, rounds, strict=True)
+    ]
 
 
 def time_block(
     bench: Bench, architectures: Sequence[Architecture], rng: np.random.Generator
 ) -> list[list[Round]]:
     """The rounds of each architecture, without its kernels."""
+    models = [bench.graphs.model(architecture) for architecture in architectures]
     release_freed_memory()
-    timers = [bench.timer(architecture) for architecture in architectures]
+    timers = [bench.timer(model) for model in models]
     return interleave(timers, bench.anchors(), rng, level=level_of(bench.target))
 
 

@@ -188,9 +188,8 @@ def _measure(
     tries: Counter[Architecture] = Counter()
 
     def keep(reason: Reason, one: Measured) -> None:
-        item = one.prepared
-        store.add(item.architecture, one.rounds, item.kernels, item.prepare_s, reason)
-        measured.append((item.architecture, ratio(one.rounds, store.level)))
+        store.add(one.architecture, one.rounds, one.kernels, one.prepare_s, reason)
+        measured.append((one.architecture, ratio(one.rounds, store.level)))
 
     begin = now = time.monotonic()
     with cli.progress(out) as bar:
@@ -205,9 +204,9 @@ def _measure(
             if not chosen:
                 break
             for one in measure_block(bench, list(chosen), rng):
-                architecture = one.prepared.architecture
+                architecture = one.architecture
                 tries[architecture] += 1
-                n_unplanned += tries[architecture] == 1 and not one.prepared.is_planned
+                n_unplanned += tries[architecture] == 1 and not one.is_planned
                 if is_disturbed(one.rounds) and tries[architecture] <= RETRIES:
                     waiting[architecture] = (chosen[architecture], one)
                 else:

@@ -35,6 +35,7 @@ class Prepared:
     """What is known of one network before it is timed; `is_planned` if it executes the plan's kernels."""
 
     architecture: Architecture
+    model: ov.Model
     kernels: list[KernelTime]
     prepare_s: float
     is_planned: bool
@@ -51,29 +52,29 @@ class Bench:
     def anchors(self) -> list[Timer | LoadedTimer]:
         """Copies of the maximal network: the same as a study's INT8 baseline, so that every latency is
         relative to what a search wants to beat."""
-        return [self.timer(self.graphs.space.largest) for _ in range(ANCHORS)]
+        model = self.graphs.model(self.graphs.space.largest)
+        return [self.timer(model) for _ in range(ANCHORS)]
 
-    def timer(self, architecture: Architecture) -> Timer | LoadedTimer:
-        """The clean network, for end-to-end latency only."""
-        return make_timer(compile_model(self.graphs.model(architecture), self.target), self.target)
+    def timer(self, model: ov.Model) -> Timer | LoadedTimer:
+        """Compiles without counters, for end-to-end latency only."""
+        return make_timer(compile_model(model, self.target), self.target)
 
-    def prepare(self, architecture: Architecture) -> tuple[Prepared, Timer | LoadedTimer]:
-        """Compiles twice: with counters, which are read now, and clean, for the timer."""
+    def prepare(self, architecture: Architecture) -> Prepared:
+        """Slices and compiles with counters, which are read now; the compiled network does not stay."""
         start = time.perf_counter()
         model = self.graphs.model(architecture)
         counted = self._counted(model)
-        clean = compile_model(model, self.target)
         prepare_s = time.perf_counter() - start
         executed = read_kernels(counted)
         times = self._counters(model, counted)
         planned = Counter(self.plan.of(architecture))
-        prepared = Prepared(
+        return Prepared(
             architecture,
+            model,
             [self._kernel_time(item, times) for item in executed],
             prepare_s,
             is_planned=planned == Counter(item.kernel for item in executed),
         )
-        return prepared, make_timer(clean, self.target)
 
     def _of_one_stream(self) -> dict[str, Any]:
         """A counter belongs to a stream, so counters are read of one, with its share of the threads."""

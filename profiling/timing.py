@@ -37,8 +37,8 @@ Level = Callable[[Samples], float]
 
 # Within a round the low end is the network's own time; what is above it is interruptions.
 QUANTILE = 0.10
-ROUNDS = 24
-EXTRA_ROUNDS = 12
+ROUNDS = 20
+EXTRA_ROUNDS = 10
 ROUND_SECONDS = 0.03
 MIN_PER_ROUND, MAX_PER_ROUND = 3, 200
 # How far the anchor may move within a round, and from its usual level over all rounds.

@@ -28,9 +28,9 @@ def test_a_block_gives_each_network_its_kernels_and_rounds(tiny_graphs, known):
     space = bench.plan.space
     chosen = [space.smallest, space.largest]
     found = measure_block(bench, chosen, np.random.default_rng(0))
-    assert [one.prepared.architecture for one in found] == chosen
+    assert [one.architecture for one in found] == chosen
     for one in found:
         assert len(one.rounds) >= ROUNDS
-        assert [k.kernel for k in one.prepared.kernels] == bench.plan.of(one.prepared.architecture)
+        assert [k.kernel for k in one.kernels] == bench.plan.of(one.architecture)
     timed = time_block(bench, chosen, np.random.default_rng(0))
     assert [len(rounds) >= ROUNDS for rounds in timed] == [True, True]
