@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from results_file import write_result
@@ -45,9 +47,10 @@ def main() -> None:
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--budget", help="of profiling.collect, if not the study's")
     parser.add_argument("--seed", default="0")
+    parser.add_argument("--runs-dir", help="where to keep what is made, a folder that is not there yet")
     arguments = parser.parse_args()
     value: dict[str, Any] = {"study": arguments.study, "seed": int(arguments.seed), "steps_s": {}}
-    with tempfile.TemporaryDirectory() as runs:
+    with kept(arguments.runs_dir) as runs:
         for step in arguments.steps.split(","):
             command = [sys.executable, "-m", *STEPS[step], "--study", arguments.study, "--json"]
             command += ["--runs-dir", runs, "--seed", arguments.seed]
@@ -64,6 +67,14 @@ def main() -> None:
             if step in ("report", "search"):
                 value["target"] = found["target"]
     write_result(f"end_to_end-{arguments.study}", _without_paths(value))
+
+
+def kept(runs_dir: str | None) -> AbstractContextManager[str]:
+    """The folder named, made now, or a temporary one."""
+    if runs_dir is None:
+        return tempfile.TemporaryDirectory()
+    Path(runs_dir).mkdir(parents=True)  # a run on top of another would time something else
+    return nullcontext(runs_dir)
 
 
 def _without_paths(value: Any) -> Any:
