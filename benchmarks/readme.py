@@ -31,8 +31,12 @@ def figures() -> str:
             f"{value['architectures_per_s'] / 1e6:.1f} million architectures a second on one core "
             f"([file](benchmarks/results/{path.name}))."
         )
-    for path in sorted(FOLDER.glob("repeatability-*.json")):
-        parts.append(_repeatability(path))
+    if rows := sorted(FOLDER.glob("repeatability-*.json"), key=lambda p: "disturbed" in p.name):
+        parts.append(_repeatability(rows))
+    if rows := sorted(FOLDER.glob("sliced_oracle-*.json")):
+        parts.append(_sliced_oracle(rows))
+    parts += [_benchmark_app(path) for path in sorted(FOLDER.glob("benchmark_app-*.json"))]
+    parts += [_kill(path) for path in sorted(FOLDER.glob("kill-*.json"))]
     return "\n\n".join(parts)
 
 
@@ -158,27 +162,67 @@ def _row_name(value: dict[str, Any]) -> str:
     return f"{names}, {where}"
 
 
-def _repeatability(path: Path) -> str:
-    value = _read(path)
-    rows = value["estimators"]
-    chosen = [
-        "mean over all samples",
-        "quantile 0.5 over all samples",
-        "quantile 0.1 over all samples",
-        "median over rounds of ratio at quantile 0.1",
-    ]
+def _repeatability(paths: list[Path]) -> str:
+    values = [_read(path) for path in paths]
+    first = values[0]
+    kinds = ["beside a busy process" if v["disturbed"] else "undisturbed" for v in values]
+    files = ", ".join(
+        f"[{kind}](benchmarks/results/{path.name})" for kind, path in zip(kinds, paths, strict=True)
+    )
     lines = [
-        f"Between two processes the same {value['networks']} sub-networks of `{value['study']}` differ, by "
-        f"estimator ([file](benchmarks/results/{path.name})):",
+        f"Between two processes the same {first['networks']} sub-networks of `{first['study']}` differ, by "
+        f"estimator over the same samples (mean absolute difference, Kendall tau; {files}; rounds flagged "
+        + ", ".join(f"{v['flagged_rounds']:.0%}" for v in values)
+        + "):",
         "",
-        "| estimator | mean absolute difference | Kendall tau |",
-        "|---|---|---|",
+        "| estimator | " + " | ".join(kinds) + " |",
+        "|---" * (1 + len(values)) + "|",
     ]
-    for name in chosen:
-        row = rows[name]
-        label = f"**{name}** (ovnas)" if name == chosen[-1] else name
-        lines.append(f"| {label} | {row['mean_absolute_difference']:.2%} | {row['kendall_tau']:.3f} |")
+    for name in first["estimators"]:
+        rows = [v["estimators"][name] for v in values]
+        cells = [f"{r['mean_absolute_difference']:.2%}, {r['kendall_tau']:.3f}" for r in rows]
+        label = f"**{name}**" if "ovnas" in name else name
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _sliced_oracle(paths: list[Path]) -> str:
+    lines = [
+        "INT8 graphs sliced from the maximal network against the slow road (extract, convert, quantise):",
+        "",
+        "| study | networks | same kernels and `exec_type`s | latency, slow over sliced | the sliced one over "
+        "itself | slice and compile twice | slow road |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for path in paths:
+        v = _read(path)
+        slow, own = v["slow_over_sliced"], v["sliced_over_itself"]
+        lines.append(
+            f"| [{v['study']}](benchmarks/results/{path.name}) | {v['n_networks']} | {v['same_kernels']} | "
+            f"median {slow['median_ratio']:.3f}, differs by {slow['mean_absolute_difference']:.2%} | median "
+            f"{own['median_ratio']:.3f}, differs by {own['mean_absolute_difference']:.2%} | "
+            f"{v['slice_and_compile_twice_s']:.2f} s | {v['slow_road_s']:.1f} s |"
+        )
+    return "\n".join(lines)
+
+
+def _benchmark_app(path: Path) -> str:
+    v = _read(path)
+    return (
+        f"Beside `benchmark_app` on the same IR files of `{v['study']}` "
+        f"([file](benchmarks/results/{path.name})), measured latencies differ by at most "
+        f"{v['worst']['latency']:.1%} in latency mode with one stream, and by {v['worst']['throughput']:.1%} in "
+        "throughput mode with two."
+    )
+
+
+def _kill(path: Path) -> str:
+    v = _read(path)
+    return (
+        f"{len(v['kills'])} kills (-9) at random moments of a collection ([file](benchmarks/results/{path.name}))"
+        f": {v['lost']} committed networks lost, {v['doubled']} there twice, {v['cut']} incomplete, "
+        f"{v['corrupt']} files corrupt."
+    )
 
 
 def _machine(value: dict[str, Any]) -> str:

@@ -1,10 +1,10 @@
 """End-to-end latency: networks resident together, many short interleaved rounds, an anchor in each.
 
-A shared machine changes its speed by several per cent within seconds, for all networks alike. So an
-anchor, a fixed network, is timed at the start and at the end of every round, a network is taken relative
-to what the anchor would have shown at its own place in between, and the median over rounds of that ratio
-is its estimate: drift cancels. benchmarks/repeatability.py holds it against quantiles and means over the
-same samples.
+A shared machine changes its speed by several per cent within seconds, and is disturbed now and then. So an
+anchor, a fixed network, is timed at the start and at the end of every round. A network's estimate is the low
+end of its rounds over the low end of the anchor's in the same rounds: what disturbs single rounds does not
+count, and what slows the whole block cancels. benchmarks/repeatability.py holds it against other estimators
+over the same samples.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ Level = Callable[[Samples], float]
 
 # Within a round the low end is the network's own time; what is above it is interruptions.
 QUANTILE = 0.10
+# Over rounds likewise: those above it were disturbed as a whole.
+ROUND_QUANTILE = 0.20
 ROUNDS = 20
 EXTRA_ROUNDS = 10
 ROUND_SECONDS = 0.03
@@ -67,7 +69,7 @@ class Round:
         return (1 - self.place) * level(self.before) + self.place * level(self.after)
 
     def ratio(self, level: Level) -> float:
-        """The network's latency over the anchor's."""
+        """The network's latency over the anchor's, in this round alone."""
         return level(self.samples) / self.anchor_us(level)
 
 
@@ -205,13 +207,15 @@ def _runs_away(samples: Samples) -> bool:
 
 
 def ratio(rounds: Sequence[Round], level: Level = low) -> float:
-    """Latency relative to the anchor's: the median over the rounds that are not flagged (over all, if
-    fewer than half are good). NaN without rounds."""
+    """Latency relative to the anchor's: the low end over the rounds that are not flagged (over all, if
+    fewer than half are good) of the network and of the anchor. NaN without rounds."""
     good = [r for r in rounds if not r.is_flagged]
     chosen = good if 2 * len(good) >= len(rounds) else list(rounds)
     if not chosen:
         return float("nan")
-    return float(np.median([r.ratio(level) for r in chosen]))
+    own = [level(r.samples) for r in chosen]
+    anchor = [level(samples) for r in chosen for samples in (r.before, r.after)]
+    return float(np.quantile(own, ROUND_QUANTILE) / np.quantile(anchor, ROUND_QUANTILE))
 
 
 def anchor_level(rounds: Sequence[Round], level: Level = low) -> float:
