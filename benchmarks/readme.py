@@ -190,8 +190,8 @@ def _sliced_oracle(paths: list[Path]) -> str:
     lines = [
         "INT8 graphs sliced from the maximal network against the slow road (extract, convert, quantise):",
         "",
-        "| study | networks | same kernels and `exec_type`s | latency, slow over sliced | the sliced one over "
-        "itself | slice and compile twice | slow road |",
+        "| study | networks | same kernels, `exec_type`s | latency, slow over sliced | sliced over itself | "
+        "slice and compile twice | slow road |",
         "|---|---|---|---|---|---|---|",
     ]
     for path in paths:
@@ -211,16 +211,16 @@ def _benchmark_app(path: Path) -> str:
     return (
         f"Beside `benchmark_app` on the same IR files of `{v['study']}` "
         f"([file](benchmarks/results/{path.name})), measured latencies differ by at most "
-        f"{v['worst']['latency']:.1%} in latency mode with one stream, and by {v['worst']['throughput']:.1%} in "
-        "throughput mode with two."
+        f"{v['worst']['latency']:.1%} in latency mode with one stream, and by {v['worst']['throughput']:.1%} "
+        "in throughput mode with two."
     )
 
 
 def _kill(path: Path) -> str:
     v = _read(path)
     return (
-        f"{len(v['kills'])} kills (-9) at random moments of a collection ([file](benchmarks/results/{path.name}))"
-        f": {v['lost']} committed networks lost, {v['doubled']} there twice, {v['cut']} incomplete, "
+        f"{len(v['kills'])} kills (-9) at random moments of a collection "
+        f"([file](benchmarks/results/{path.name})): {v['lost']} committed networks lost, {v['doubled']} there twice, {v['cut']} incomplete, "
         f"{v['corrupt']} files corrupt."
     )
 
