@@ -220,7 +220,8 @@ def _kill(path: Path) -> str:
     v = _read(path)
     return (
         f"{len(v['kills'])} kills (-9) at random moments of a collection "
-        f"([file](benchmarks/results/{path.name})): {v['lost']} committed networks lost, {v['doubled']} there twice, {v['cut']} incomplete, "
+        f"([file](benchmarks/results/{path.name})): {v['lost']} committed networks lost, "
+        f"{v['doubled']} there twice, {v['cut']} incomplete, "
         f"{v['corrupt']} files corrupt."
     )
 
