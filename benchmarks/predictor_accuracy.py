@@ -22,7 +22,7 @@ from results_file import write_result
 
 from predictor.adapted import AdaptedPredictor
 from predictor.base import LatencyPredictor
-from predictor.conformal import LEVEL, out_of_fold
+from predictor.conformal import LEVEL, out_of_fold, representative
 from predictor.dataset import Dataset, Example, load_dataset
 from predictor.evaluation import Evaluation, around, evaluate
 from predictor.judgement import judge
@@ -140,7 +140,8 @@ def joined(
 def fitted(predictor: LatencyPredictor, name: str, data: Dataset, seed: int) -> Evaluation:
     """Trained on the training networks, and judged with the interval that they give."""
     data.fit(predictor, data.train)
-    return evaluate(name, predictor, data, around(out_of_fold(predictor, data.train, seed=seed)))
+    residuals = representative(out_of_fold(predictor, data.train, seed=seed), data.train)
+    return evaluate(name, predictor, data, around(residuals))
 
 
 def adapted(data: Dataset, origin: Path, seed: int) -> list[Evaluation]:

@@ -19,11 +19,13 @@ from sklearn.model_selection import KFold
 from predictor.base import LatencyPredictor
 from predictor.dataset import Dataset, Example
 
-__all__ = ["LEVEL", "half_width", "out_of_fold"]
+__all__ = ["LEVEL", "half_width", "out_of_fold", "representative"]
 
 Floats = NDArray[np.float64]
 LEVEL = 0.9
 FOLDS = 5
+# With fewer residuals than this, there is no interval of 90 % worth having.
+FEWEST = 20
 
 
 def out_of_fold(
@@ -40,6 +42,14 @@ def out_of_fold(
         measured = Dataset.latencies(unseen)
         result[judged] = np.log(measured / np.maximum(predicted, 1e-3 * measured))
     return result
+
+
+def representative(residuals: Floats, examples: Sequence[Example]) -> Floats:
+    """The residuals of the networks that were chosen to fill the space, as those are that a predictor is
+    asked for. Extremes and networks that were chosen for being unsure are not exchangeable with them: they
+    would make every interval too wide. All residuals where those are fewer than FEWEST."""
+    chosen = np.array([e.record.chosen_as == "filling" for e in examples], dtype=bool)
+    return residuals[chosen] if chosen.sum() >= FEWEST else residuals
 
 
 def half_width(residuals: Sequence[float] | Floats, level: float = LEVEL) -> float:

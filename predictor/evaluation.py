@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from predictor.base import KernelPredictor, LatencyPredictor
 from predictor.compiled import CompiledPredictor
-from predictor.conformal import half_width, out_of_fold
+from predictor.conformal import half_width, out_of_fold, representative
 from predictor.dataset import Dataset
 from predictor.registry import make_predictor
 
@@ -98,7 +98,7 @@ def evaluate(name: str, predictor: LatencyPredictor, data: Dataset, interval: In
 def fit_and_evaluate(kind: str, data: Dataset, *, seed: int = 0) -> Evaluation:
     """Trains a registered kind on the training networks, with an interval from out-of-fold residuals."""
     predictor = data.fit(make_predictor(kind, seed=seed), data.train)
-    residuals = out_of_fold(predictor, data.train, seed=seed)
+    residuals = representative(out_of_fold(predictor, data.train, seed=seed), data.train)
     return evaluate(kind, predictor, data, around(residuals))
 
 

@@ -52,7 +52,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fits on the training part of the measurements and saves; returns a summary."""
     import numpy as np
 
-    from predictor.conformal import out_of_fold
+    from predictor.conformal import out_of_fold, representative
     from predictor.dataset import load_dataset
     from predictor.metrics import accuracy_of
     from predictor.saved import save
@@ -75,7 +75,8 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds = time.monotonic() - start
     residuals = out_of_fold(predictor, data.train, seed=arguments.seed)
     folder = predictor_folder(study, arguments.runs_dir, arguments.name or kind)
-    save(kind, predictor, data.plans, data.train, {**facts, **origin}, folder, residuals=residuals)
+    kept = representative(residuals, data.train)
+    save(kind, predictor, data.plans, data.train, {**facts, **origin}, folder, residuals=kept)
     measured, judged = data.latencies(data.test), "unseen ones"
     predicted = predictor.predict([e.network for e in data.test])
     if not data.test:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 
-from predictor.conformal import half_width, out_of_fold
+from predictor.conformal import FEWEST, half_width, out_of_fold, representative
 from predictor.macs import MacsPredictor
 
 
@@ -48,3 +50,15 @@ def test_residuals_are_out_of_fold(data, monkeypatch):
     assert all(not learned & judged for learned, judged in zip(seen, asked, strict=True))
     assert set.union(*asked) == {e.network.codes for e in data.train}
     assert sum(map(len, asked)) == len(data.train)
+
+
+def test_only_networks_that_fill_the_space_calibrate(data):
+    examples = [
+        replace(e, record=replace(e.record, chosen_as="unsure" if i % 3 == 0 else "filling"))
+        for i, e in enumerate(data.examples[:45])
+    ]
+    residuals = np.arange(45.0)
+    kept = representative(residuals, examples)
+    assert kept.tolist() == [i for i in range(45) if i % 3]
+    few = examples[: FEWEST + 5]
+    assert representative(residuals[: len(few)], few).tolist() == list(range(len(few)))
