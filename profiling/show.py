@@ -231,7 +231,8 @@ def make_page(portrait: Portrait, study: str, conditions: str, said: str) -> Pag
     page.heading("Stability")
     page.text(
         "The network's latency relative to the anchor network's in the same round: what drifts with the "
-        "machine cancels. The line is the median of the rounds not flagged, the band the middle half."
+        "machine cancels. The dotted line is the estimate, the low end of the network's rounds over that of "
+        "the anchor's; the full line is the median of the rounds not flagged, the band their middle half."
     )
     page.figures((pictures.stability(portrait), "Hover over a round for its ratio."))
     page.heading("Table")
