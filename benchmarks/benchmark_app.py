@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from results_file import write_result
 
-SECONDS, TIMES, NETWORKS = 4, 3, 4
+SECONDS, TIMES, NETWORKS = 2, 8, 3
 
 
 def main() -> None:
