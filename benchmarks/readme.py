@@ -165,7 +165,10 @@ def _row_name(value: dict[str, Any]) -> str:
 def _repeatability(paths: list[Path]) -> str:
     values = [_read(path) for path in paths]
     first = values[0]
-    kinds = ["beside a busy process" if v["disturbed"] else "undisturbed" for v in values]
+    kinds = [
+        "beside a busy process" if v["disturbed"] else f"undisturbed, run {i}"
+        for i, v in enumerate(values, start=1)
+    ]
     files = ", ".join(
         f"[{kind}](benchmarks/results/{path.name})" for kind, path in zip(kinds, paths, strict=True)
     )
