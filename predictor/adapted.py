@@ -13,7 +13,6 @@ from sklearn.linear_model import RidgeCV
 
 from predictor.base import KernelPredictor, plain_parameters
 from predictor.boosted import BoostedPredictor
-from predictor.boosting import BoostedTrees
 from predictor.features import FEATURES, feature_matrix
 from predictor.network import Conditions, Network
 from predictor.rates import LEAST_US
@@ -111,7 +110,7 @@ class AdaptedPredictor(BoostedPredictor):
         self.mean_, self.spread_ = np.array(state["mean"]), np.array(state["spread"])
         self.intercept_ = float(state["intercept"])
         self.coefficients_ = np.array(state["coefficients"])
-        self.trees_ = self._unfitted_trees().restore(folder, state["trees"], len(FEATURES))
+        self.trees_ = self._new_trees().restore(folder, state["trees"], len(FEATURES))
         return self
 
     def _fit_margin(
@@ -135,14 +134,3 @@ class AdaptedPredictor(BoostedPredictor):
         latency = self.base.kernel_latency_us(kernels, self.base_conditions or conditions)
         # A linear base says nothing of a kernel without multiply-accumulates.
         return np.asarray(np.log(np.maximum(latency, LEAST_US)), dtype=np.float64)
-
-    def _unfitted_trees(self) -> BoostedTrees:
-        return BoostedTrees(
-            n_estimators=self.n_estimators,
-            n_joint=self.n_joint,
-            learning_rate=self.learning_rate,
-            max_depth=self.max_depth,
-            reg_lambda=self.reg_lambda,
-            bags=self.bags,
-            seed=self.seed,
-        )

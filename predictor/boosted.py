@@ -54,9 +54,7 @@ class BoostedPredictor(KernelPredictor):
         margin = np.concatenate([self._margin(n.kernels, n.conditions) for n in networks])
         sum_weight = self.sum_weight * n_rows.mean() * weight
         sums = Sums(network, np.log(latency), sum_weight, self.overhead_us_, self.outlier)
-        self.trees_ = self._unfitted_trees().fit(
-            features, np.log(times), row_weight, margin=margin, sums=sums
-        )
+        self.trees_ = self._new_trees().fit(features, np.log(times), row_weight, margin=margin, sums=sums)
         return self
 
     def kernel_latency_us(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
@@ -81,9 +79,10 @@ class BoostedPredictor(KernelPredictor):
     def _margin(self, kernels: Sequence[Kernel], conditions: Conditions) -> Floats:
         """Log microseconds of each kernel before the trees, shape (n_kernels,)."""
 
-    @abstractmethod
-    def _unfitted_trees(self) -> BoostedTrees:
-        """With the predictor's parameters."""
+    def _new_trees(self) -> BoostedTrees:
+        """Not fitted, with those of the predictor's parameters that trees have too."""
+        own = self.get_params(deep=False)
+        return BoostedTrees(**{name: own[name] for name in BoostedTrees().get_params() if name in own})
 
 
 def balanced(networks: Sequence[Network]) -> Floats:

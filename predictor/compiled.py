@@ -66,8 +66,8 @@ def _absorbed(tables: Parts) -> Parts:
 
 
 def _joined(tables: Parts) -> Parts:
-    """Joins tables that share a slot (or are alone on theirs) while the joint one stays small: fewer
-    gathers for the same sum."""
+    """Joins any two tables, of shared slots or not, while the joint one stays small: fewer gathers for the
+    same sum."""
     result: Parts = {}
     for slots, table in tables.items():
         host = next((h for h in result if _joint_size(h, result[h], slots, table) <= LARGEST_JOINED), None)

@@ -19,7 +19,15 @@ from sklearn.model_selection import KFold
 from predictor.base import LatencyPredictor
 from predictor.dataset import Dataset, Example
 
-__all__ = ["LEVEL", "half_width", "out_of_fold", "representative"]
+__all__ = [
+    "LEVEL",
+    "by_study",
+    "fewest_residuals",
+    "finite",
+    "half_width",
+    "out_of_fold",
+    "representative",
+]
 
 Floats = NDArray[np.float64]
 LEVEL = 0.9
@@ -52,6 +60,15 @@ def representative(residuals: Floats, examples: Sequence[Example]) -> Floats:
     return residuals[chosen] if chosen.sum() >= FEWEST else residuals
 
 
+def by_study(residuals: Floats, examples: Sequence[Example]) -> dict[str, Floats]:
+    """Each study's `representative` residuals: a predictor of several may know one better than another."""
+    result = {}
+    for study in dict.fromkeys(e.study for e in examples):
+        places = [i for i, e in enumerate(examples) if e.study == study]
+        result[study] = representative(residuals[places], [examples[i] for i in places])
+    return result
+
+
 def half_width(residuals: Sequence[float] | Floats, level: float = LEVEL) -> float:
     """The ceil((n + 1) level)-th smallest |residual|: an interval of that half-width around a logarithm holds
     the truth with probability >= level. Infinite where there are too few residuals.
@@ -63,3 +80,13 @@ def half_width(residuals: Sequence[float] | Floats, level: float = LEVEL) -> flo
     ordered = np.sort(np.abs(np.asarray(residuals, dtype=np.float64)))
     rank = math.ceil(round((len(ordered) + 1) * level, 9))
     return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
+
+
+def fewest_residuals(level: float = LEVEL) -> int:
+    """How many residuals a finite interval needs: the least n with ceil((n + 1) level) <= n."""
+    return math.ceil(round(level / (1 - level), 9))
+
+
+def finite(value: float) -> float | None:
+    """For JSON, which has no infinity and no NaN."""
+    return value if math.isfinite(value) else None

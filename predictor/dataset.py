@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from predictor.base import LatencyPredictor
 from predictor.network import Conditions, Network
-from profiling.machine import describe_difference
+from profiling.machine import describe_setting_difference
 from profiling.plan import Plan
 from profiling.store import NetworkRecord, Store
 from supernet.errors import OvnasError
 
-__all__ = ["Dataset", "Example", "load_dataset"]
+__all__ = ["MIN_LEARNED", "Dataset", "Example", "load_dataset", "require_same"]
 
 Floats = NDArray[np.float64]
 AnyPredictor = TypeVar("AnyPredictor", bound=LatencyPredictor)
 TEST_SHARE = 0.3
 MIN_NETWORKS = 12
-# Where nothing needs to be held out.
-MIN_LEARNED = 5
+# The fewest to learn from: the largest of five folds leaves five of them, which is what trees need.
+MIN_LEARNED = 7
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def load_dataset(paths: Sequence[Path], *, seed: int = 0, n_train: int | None = 
     Only networks that were chosen to fill the space are held out, so that they stand for all of it; the
     extremes are always learned from. `n_train` keeps the first so many of each study's others, in the
     order of measurement (which fills the space); where a store has no more than that, its first `n_train`
-    are learned from and the rest is held out, if any. Raises OvnasError with too few networks, and for
-    stores of different machines or targets.
+    are learned from and those of the rest that fill the space are held out, if any. Raises OvnasError with
+    too few networks, and for stores of different machines or targets.
     """
     plans: dict[str, Plan] = {}
     anchor_us: dict[str, float] = {}
@@ -110,12 +110,13 @@ def load_dataset(paths: Sequence[Path], *, seed: int = 0, n_train: int | None = 
             plans[study], anchor_us[study] = plan, store.anchor_us()
         if not meta:
             meta = {key: own[key] for key in ("study", "machine", "target", "peak") if key in own}
-        _require_same(meta, own, path)
+        require_same(meta, own, path)
         conditions = Conditions.of(meta["machine"], meta["target"])
         examples = [Example(Network.planned(plan, r.architecture, conditions), r, study) for r in records]
         learned, judged = _split(examples, plan, np.random.default_rng([seed, 2]))
         if n_train is not None and n_train > len(learned):
-            learned, judged = examples[:n_train], examples[n_train:]
+            learned, rest = examples[:n_train], examples[n_train:]
+            judged = [e for e in rest if e.record.chosen_as == "filling"]
         train += learned[:n_train]
         test += judged
     meta["studies"] = list(plans)
@@ -138,14 +139,12 @@ def _split(
     )
 
 
-def _require_same(first: dict[str, Any], other: dict[str, Any], path: Path) -> None:
-    difference = describe_difference(first["machine"], other["machine"])
-    if first["target"] != other["target"]:
-        difference = "; ".join(
-            filter(None, [difference, f"target {first['target']} there, {other['target']} here"])
-        )
+def require_same(first_meta: dict[str, Any], other_meta: dict[str, Any], path: Path) -> None:
+    """Raises OvnasError unless what lies at `path` was measured on the first one's machine for its target.
+    Both values hold machine and target, the first one study too."""
+    difference = describe_setting_difference(first_meta, other_meta)
     if difference:
         raise OvnasError(
-            f"{path} was measured under other conditions than {first['study']!r} ({difference}); "
+            f"{path} was measured under other conditions than {first_meta['study']!r} ({difference}); "
             "train a predictor for each, or adapt one with --from"
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.network import Conditions, Network
-from profiling.kernel import Kernel
+from profiling.kernel import Kernel, bytes_of
 
 __all__ = ["FEATURES", "feature_matrix", "network_features"]
 
@@ -16,7 +16,6 @@ Floats = NDArray[np.float64]
 
 # Kinds that have a column of their own; any other kind has none of these set.
 _KINDS = ("Convolution", "FullyConnected", "Pooling", "Reduce", "Reorder", "Subgraph", "Eltwise", "Reshape")
-_BYTES = {"u8": 1, "i8": 1, "f16": 2, "bf16": 2, "i32": 4, "f32": 4}
 # Channels of one AVX-512 register of 32-bit accumulators, of one cache line, and of one VNNI dot product.
 _VECTOR, _LINE, _DOT = 16, 64, 4
 # Output pixels of a row that oneDNN's INT8 convolutions keep in registers at once, about.
@@ -43,14 +42,14 @@ def _columns(kernels: Sequence[Kernel], conditions: Conditions) -> dict[str, Flo
     in_c, in_h, in_w = field("in_channels"), field("in_height"), field("in_width")
     out_c, out_h, out_w = field("out_channels"), field("out_height"), field("out_width")
     area = field("kernel_height") * field("kernel_width")
-    in_size = np.array([_BYTES.get(k.in_precision, 4) for k in kernels], dtype=np.float64)
-    out_size = np.array([_BYTES.get(k.out_precision, 4) for k in kernels], dtype=np.float64)
+    in_size = np.array([bytes_of(k.in_precision) for k in kernels], dtype=np.float64)
+    out_size = np.array([bytes_of(k.out_precision) for k in kernels], dtype=np.float64)
     positions = batch * out_h * out_w
     macs = positions * out_c * seen * area
     tiled = positions * _up(out_c, _VECTOR) * _up(seen, _DOT) * area
     in_bytes = batch * in_c * in_h * in_w * in_size
     out_bytes = positions * out_c * out_size * field("n_inputs")
-    weight_bytes = out_c * seen * area
+    weight_bytes = out_c * seen * area * in_size
     all_bytes = in_bytes + out_bytes + weight_bytes
     groups = np.divide(in_c, seen, out=np.ones_like(in_c), where=seen > 0)
     l1, l2 = float(conditions.l1d_bytes), float(conditions.l2_bytes)
@@ -73,6 +72,11 @@ def _columns(kernels: Sequence[Kernel], conditions: Conditions) -> dict[str, Flo
         "in_size": in_size,
         "out_size": out_size,
         "changes_precision": (in_size != out_size).astype(np.float64),
+        # OpenVINO inserts a Reorder to change the precision or the memory layout. A kernel knows no layouts,
+        # but a Reorder that keeps the precision can only be there for the layout.
+        "changes_layout": np.array(
+            [k.kind == "Reorder" and k.in_precision == k.out_precision for k in kernels], dtype=np.float64
+        ),
         "log_macs": np.log1p(macs),
         "log_tiled_macs": np.log1p(tiled),
         "tile_use": np.divide(macs, tiled, out=np.ones_like(macs), where=tiled > 0),

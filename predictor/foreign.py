@@ -116,14 +116,16 @@ class Cost:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A network's latency, its interval and its kernels, in microseconds. The costs and `overhead_us`
-    sum to `latency_us`."""
+    """A network's latency, the ends around it and its kernels, in microseconds. The costs and `overhead_us`
+    sum to `latency_us`. `is_calibrated`: the ends are an interval with a known probability, as the network
+    belongs to a space that was learned from; else they are a range that promises none."""
 
     latency_us: float
     low_us: float
     high_us: float
     overhead_us: float
     costs: tuple[Cost, ...]
+    is_calibrated: bool
 
     def part_us(self, source: Source) -> float:
         """Of the kernels whose cost has this source."""
@@ -145,8 +147,11 @@ def predict_kernels(
     kernels: Sequence[Kernel],
     layers: Sequence[str],
     exec_types: Sequence[str],
+    *,
+    study: str | None = None,
 ) -> Prediction:
-    """A network's latency from its kernels, whatever they are.
+    """A network's latency from its kernels, whatever they are; `study` where it is a member of that one's
+    space.
 
     A kernel of a family that was never learned from costs its roofline bound. With p the predicted part
     (and the fixed cost), e the extrapolated part and r the part from rooflines, and [l, h] the factors of the
@@ -173,7 +178,7 @@ def predict_kernels(
     )
     parts = {source: sum(c.latency_us for c in costs if c.source == source) for source in _sources()}
     base = predictor.overhead_us_ + parts["predicted"]
-    lower, upper = saved.interval(np.array([1.0]))
+    lower, upper = saved.interval(np.array([1.0]), study=study)
     latency = base + parts["extrapolated"] + parts["roofline"]
     least = parts["roofline"] / (1.0 if peak.is_measured else ROOFLINE)
     low = float(lower[0]) * (base + parts["extrapolated"] / EXTRAPOLATED) + least
@@ -185,6 +190,7 @@ def predict_kernels(
         high_us=max(high, latency),
         overhead_us=predictor.overhead_us_,
         costs=costs,
+        is_calibrated=study is not None and all(c.source == "predicted" for c in costs),
     )
 
 

@@ -35,16 +35,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def predict(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Predicts and prints; returns total, interval, and the table of kernels."""
+    """Predicts and prints; returns total, interval or range, and the table of kernels."""
+    from predictor.conformal import finite
     from predictor.foreign import is_int8
     from predictor.roofline import Peak
     from predictor.saved import load
     from predictor.train import predictor_folder
-    from profiling.machine import read_machine
+    from profiling.machine import describe_target, read_machine, read_target
 
     study = Study.load(arguments.study)
     saved = load(predictor_folder(study, arguments.runs_dir, arguments.predictor))
-    saved.require(read_machine(), saved.card["target"])
+    target = read_target(study.target)
+    saved.require(read_machine(), target)
     if arguments.architecture is not None:
         found, name = _of_architecture(saved, arguments.architecture, study), arguments.architecture
     else:
@@ -53,9 +55,10 @@ def predict(arguments: argparse.Namespace) -> dict[str, Any]:
     if not any(is_int8(c.kernel) for c in found.costs):
         warnings.insert(0, "no kernel of this model computes in INT8: quantise it first for INT8 latencies")
     out = cli.console(arguments)
-    width = f"{found.low_us / 1e3:.3f} to {found.high_us / 1e3:.3f} ms"
     out.print(
-        f"{name}: {found.latency_us / 1e3:.3f} ms, 90 % interval {width} ({saved.name})", soft_wrap=True
+        f"{name}: {found.latency_us / 1e3:.3f} ms with {describe_target(target)}; {_ends(found)} "
+        f"({saved.name})",
+        soft_wrap=True,
     )
     costs = list(found.costs) if arguments.all else sorted(found.costs, key=lambda c: -c.latency_us)[:_SHOWN]
     rows = [
@@ -78,10 +81,11 @@ def predict(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "study": study.name,
         "predictor": saved.name,
-        "target": saved.card["target"],
+        "target": target,
         "network": name,
         "latency_us": found.latency_us,
-        "interval_us": [_finite(found.low_us), _finite(found.high_us)],
+        "interval_us": [finite(found.low_us), finite(found.high_us)],
+        "is_calibrated": found.is_calibrated,
         "overhead_us": found.overhead_us,
         "parts_us": {s: found.part_us(s) for s in ("predicted", "extrapolated", "roofline")},
         "kernels": [c.to_json() for c in found.costs],
@@ -100,7 +104,7 @@ def _of_architecture(saved: SavedPredictor, text: str, study: Study) -> Predicti
     codes = np.array([plan.space.encode(architecture)])
     alive = [planned for planned in plan.kernels if plan.space.alive(planned.block, codes)[0]]
     layers = [planned.layer for planned in alive]
-    return predict_kernels(saved, plan.of(architecture), layers, [""] * len(layers))
+    return predict_kernels(saved, plan.of(architecture), layers, [""] * len(layers), study=study.name)
 
 
 def _of_file(saved: SavedPredictor, path: Path) -> Prediction:
@@ -112,13 +116,25 @@ def _of_file(saved: SavedPredictor, path: Path) -> Prediction:
     return predict_kernels(saved, kernels, layers, [item.exec_type for item in executed])
 
 
+def _ends(found: Prediction) -> str:
+    """What the true latency lies in, and what that is worth."""
+    from math import isfinite
+
+    from predictor.conformal import LEVEL
+
+    if not isfinite(found.high_us):
+        return "no interval: too few networks learned from"
+    ends = f"{found.low_us / 1e3:.3f} to {found.high_us / 1e3:.3f} ms"
+    return f"{LEVEL:.0%} interval {ends}" if found.is_calibrated else f"range {ends}"
+
+
 def _warnings(found: Prediction, peak: Peak) -> list[str]:
     """One line a reason why the prediction is less sure than usual."""
     lines = []
     unknown = [c for c in found.costs if c.source == "roofline"]
     for reason in dict.fromkeys(c.reason for c in unknown):
         own = [c.layer for c in unknown if c.reason == reason]
-        lines.append(f"{reason}, so {_some(own)} cost a roofline bound, and the interval is wider")
+        lines.append(f"{reason}, so {_some(own)} cost a roofline bound, and the range is wider")
     if unknown and not peak.is_measured:
         lines.append(
             f"the machine's peak was not measured: the bound takes {peak.int8_gops:g} GOPS in INT8, "
@@ -129,7 +145,7 @@ def _warnings(found: Prediction, peak: Peak) -> list[str]:
         share = found.part_us("extrapolated") / found.latency_us
         lines.append(
             f"{_some([c.layer for c in outside])} ({share:.0%} of the time) lie outside of what was learned "
-            f"from ({outside[0].layer}: {outside[0].reason}), so the interval is wider"
+            f"from ({outside[0].layer}: {outside[0].reason}), so the range is wider"
         )
     return lines
 
@@ -137,12 +153,6 @@ def _warnings(found: Prediction, peak: Peak) -> list[str]:
 def _some(names: Sequence[str], n: int = 3) -> str:
     rest = f" and {len(names) - n} more" if len(names) > n else ""
     return f"{len(names)} kernel(s) ({', '.join(names[:n])}{rest})"
-
-
-def _finite(value: float) -> float | None:
-    from math import isfinite
-
-    return value if isfinite(value) else None
 
 
 if __name__ == "__main__":

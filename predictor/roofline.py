@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from profiling.kernel import Kernel
+from profiling.kernel import Kernel, bytes_of
 
 __all__ = ["FALLBACK", "Peak", "roofline_us"]
 
@@ -18,13 +18,12 @@ __all__ = ["FALLBACK", "Peak", "roofline_us"]
 FALLBACK = {"int8_gops": 50.0, "f32_gops": 20.0, "bandwidth_gbs": 5.0}
 # No kernel starts in less.
 MIN_US = 0.5
-_SIZE = {"u8": 1, "i8": 1, "boolean": 1, "f16": 2, "bf16": 2, "i64": 8, "f64": 8}
 
 
 @dataclass(frozen=True)
 class Peak:
-    """10^9 operations a second (two a multiply-accumulate) in INT8 and f32, and 10^9 bytes a second; whether
-    they were measured."""
+    """What one inference gets: 10^9 operations a second (two a multiply-accumulate) in INT8 and f32, and
+    10^9 bytes a second; whether they were measured."""
 
     int8_gops: float
     f32_gops: float
@@ -34,13 +33,15 @@ class Peak:
     @classmethod
     def of(cls, meta: dict[str, Any]) -> Peak:
         """From the facts of a store or a card; FALLBACK where they have no usable peak. A CPU without
-        INT8 arithmetic (0 operations) computes at its f32 speed."""
+        INT8 arithmetic (0 operations) computes at its f32 speed. Peaks are measured with all threads on one
+        inference, so that one of several streams gets its share."""
         found = meta.get("peak") or {}
         values = {key: float(found.get(key) or 0.0) for key in FALLBACK}
         if min(values["f32_gops"], values["bandwidth_gbs"]) <= 0:
             return cls(**FALLBACK, is_measured=False)
         values["int8_gops"] = values["int8_gops"] or values["f32_gops"]
-        return cls(**values, is_measured=True)
+        streams = int((meta.get("target") or {}).get("streams", 1))
+        return cls(**{key: value / streams for key, value in values.items()}, is_measured=True)
 
 
 def roofline_us(kernels: Sequence[Kernel], peak: Peak) -> NDArray[np.float64]:
@@ -50,7 +51,7 @@ def roofline_us(kernels: Sequence[Kernel], peak: Peak) -> NDArray[np.float64]:
 
 
 def _compute_us(kernel: Kernel, peak: Peak) -> float:
-    gops = peak.int8_gops if _size(kernel.in_precision) == 1 else peak.f32_gops
+    gops = peak.int8_gops if bytes_of(kernel.in_precision) == 1 else peak.f32_gops
     return 2 * _macs(kernel) / (1e3 * gops)
 
 
@@ -67,13 +68,7 @@ def _memory_us(kernel: Kernel, peak: Peak) -> float:
     outputs = kernel.batch * kernel.out_channels * kernel.out_height * kernel.out_width
     area = kernel.kernel_height * kernel.kernel_width
     weights = kernel.out_channels * kernel.in_per_group * area
-    n_bytes = (
-        (inputs + weights) * _size(kernel.in_precision)
-        + outputs * _size(kernel.out_precision)
-        + outputs * _size(kernel.out_precision) * max(0, kernel.n_inputs - 1)
-    )
-    return n_bytes / (1e3 * peak.bandwidth_gbs)
-
-
-def _size(precision: str) -> int:
-    return _SIZE.get(precision, 4)
+    read = (inputs + weights) * bytes_of(kernel.in_precision)
+    # Further inputs are as large as the output.
+    others = outputs * bytes_of(kernel.out_precision) * max(1, kernel.n_inputs)
+    return (read + others) / (1e3 * peak.bandwidth_gbs)

@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from predictor.dataset import Example
 from predictor.features import FEATURES
 from predictor.network import Conditions, Network
 from predictor.registry import ADAPTED, PREDICTORS, make_predictor
-from profiling.machine import describe_difference
+from profiling.machine import describe_setting_difference
 from profiling.plan import Plan
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
@@ -30,7 +30,8 @@ __all__ = ["SavedPredictor", "data_hash", "load", "save"]
 
 # 1: first.
 # 2: plans by study in place of one plan; conditions, residuals of the interval, libraries' versions.
-SCHEMA_VERSION = 2
+# 3: residuals by study; what the base of an adapted predictor was trained on.
+SCHEMA_VERSION = 3
 CARD = "card.json"
 _LIBRARIES = ("numpy", "scikit-learn", "xgboost", "xgboost-cpu", "openvino")
 
@@ -73,11 +74,17 @@ class SavedPredictor:
         return self.predictor.predict(networks)
 
     def interval(
-        self, latency_us: NDArray[np.float64], level: float | None = None
+        self, latency_us: NDArray[np.float64], level: float | None = None, study: str | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper ends in microseconds around predictions, in their shape: each holds the measured
-        latency with probability `level`, 90 % by default (see `predictor.conformal`)."""
-        width = np.exp(half_width(self.card["residuals"], LEVEL if level is None else level))
+        latency of a network of `study` with probability `level`, LEVEL by default (see
+        `predictor.conformal`). Without a study the widest of them all, which for other networks promises
+        nothing. Raises OvnasError for a study it was not trained on."""
+        studies = self.plans if study is None else (study,)
+        for name in studies:
+            self.plan_of(name)
+        wanted = LEVEL if level is None else level
+        width = np.exp(max(half_width(self.card["residuals"][name], wanted) for name in studies))
         latency = np.asarray(latency_us, dtype=np.float64)
         return latency / width, latency * width
 
@@ -87,11 +94,7 @@ class SavedPredictor:
 
     def require(self, machine: dict[str, Any], target: dict[str, Any]) -> None:
         """Raises OvnasError unless it was trained on this machine for this target."""
-        difference = describe_difference(self.card["machine"], machine)
-        if target != self.card["target"]:
-            difference = "; ".join(
-                filter(None, [difference, f"target {self.card['target']} there, {target} here"])
-            )
+        difference = describe_setting_difference(self.card, {"machine": machine, "target": target})
         if difference:
             raise OvnasError(
                 f"predictor {self.name!r} was trained elsewhere ({difference}); collect and train here"
@@ -112,10 +115,10 @@ def save(
     facts: dict[str, Any],
     folder: Path,
     *,
-    residuals: Sequence[float] | NDArray[np.float64] = (),
+    residuals: Mapping[str, Sequence[float] | NDArray[np.float64]] | None = None,
 ) -> None:
     """Writes `folder` whole or not at all. `name` is the registered kind; `facts` must hold machine and
-    target; `residuals` are the interval's."""
+    target; `residuals` are the intervals', by study."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         new = Path(scratch) / "new"
@@ -135,7 +138,7 @@ def save(
             "data_hash": data_hash(examples),
             "train_architectures": learned,
             "conditions": Conditions.of(facts["machine"], facts["target"]).to_json(),
-            "residuals": [float(r) for r in residuals],
+            "residuals": {study: [float(r) for r in (residuals or {}).get(study, ())] for study in plans},
             "versions": _versions(),
             **facts,
             "plans": {study: plan.to_json() for study, plan in plans.items()},
@@ -174,7 +177,8 @@ def load(path: Path | str) -> SavedPredictor:
         if card["conditions"] != conditions.to_json():
             raise OvnasError(f"{file} has conditions that are not its machine's and target's; train again")
         card["data_hash"]
-        [float(r) for r in card["residuals"]]
+        for study in card["plans"]:
+            [float(r) for r in card["residuals"][study]]
         for other, expected in card["files"].items():
             # Not left to XGBoost: on some damaged files it ends the process.
             if not (folder / other).is_file() or _hash(folder / other) != expected:

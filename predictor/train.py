@@ -13,6 +13,9 @@ from supernet import cli
 from supernet.study import Study
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from predictor.base import LatencyPredictor
     from predictor.dataset import Dataset
 
@@ -52,20 +55,20 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fits on the training part of the measurements and saves; returns a summary."""
     import numpy as np
 
-    from predictor.conformal import out_of_fold, representative
+    from predictor.conformal import by_study, out_of_fold
     from predictor.dataset import load_dataset
     from predictor.metrics import accuracy_of
     from predictor.saved import save
     from profiling.collect import store_path
 
-    _check(arguments)
+    kind = ADAPTED if arguments.base else arguments.predictor or "xgb"
+    _check(arguments, kind)
     study = Study.load(arguments.study)
     studies = [study, *map(Study.load, arguments.also)]
     paths = [store_path(s, arguments.runs_dir) for s in studies]
     data = load_dataset(paths, seed=arguments.seed, n_train=arguments.measurements)
     _require_here(data)
     out = cli.console(arguments)
-    kind = ADAPTED if arguments.base else arguments.predictor or "xgb"
     facts = {**data.meta, "anchor_us": data.anchor_us, "seed": arguments.seed}
     predictor, origin = _unfitted(arguments, kind)
     if arguments.tune:
@@ -75,7 +78,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds = time.monotonic() - start
     residuals = out_of_fold(predictor, data.train, seed=arguments.seed)
     folder = predictor_folder(study, arguments.runs_dir, arguments.name or kind)
-    kept = representative(residuals, data.train)
+    kept = by_study(residuals, data.train)
     save(kind, predictor, data.plans, data.train, {**facts, **origin}, folder, residuals=kept)
     measured, judged = data.latencies(data.test), "unseen ones"
     predicted = predictor.predict([e.network for e in data.test])
@@ -87,6 +90,8 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         f"{kind}: trained on {len(data.train)} networks in {seconds:.1f} s; on {len(measured)} {judged} its "
         f"mean error is {found['mape']:.2%}, Kendall tau {found['kendall_tau']:.3f}; saved to {folder}"
     )
+    for line in _intervals(kept):
+        out.print(line)
     return {
         "study": study.name,
         "studies": list(data.plans),
@@ -101,17 +106,39 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _intervals(residuals: dict[str, NDArray[np.float64]]) -> list[str]:
+    """What the intervals of each study are, or why there is none."""
+    import math
+
+    from predictor.conformal import LEVEL, fewest_residuals, half_width
+
+    lines = []
+    for study, own in residuals.items():
+        width = half_width(own)
+        lines.append(
+            f"{study}: {LEVEL:.0%} interval of -{-math.expm1(-width):.2%} to +{math.expm1(width):.2%}"
+            if math.isfinite(width)
+            else f"{study}: too few networks for a {LEVEL:.0%} interval ({fewest_residuals()} are needed)"
+        )
+    return lines
+
+
+def _check(arguments: argparse.Namespace, kind: str) -> None:
     import re
 
+    from predictor.dataset import MIN_LEARNED
     from supernet.errors import OvnasError
 
     if arguments.base and arguments.predictor:
         raise OvnasError("--from adapts a predictor of its own kind; leave out --predictor")
-    if arguments.measurements is not None and arguments.measurements < 5:
-        raise OvnasError(f"--measurements must be >= 5, but got {arguments.measurements}")
+    if arguments.measurements is not None and arguments.measurements < MIN_LEARNED:
+        raise OvnasError(f"--measurements must be >= {MIN_LEARNED}, but got {arguments.measurements}")
     if arguments.name is not None and not re.fullmatch(_NAME, arguments.name):
         raise OvnasError(f"--name must be letters, digits and any of _.+-, but got {arguments.name!r}")
+    if arguments.name in PREDICTORS and arguments.name != kind:
+        raise OvnasError(
+            f"--name {arguments.name} is a kind of predictor, but this one is of kind {kind}; take another"
+        )
 
 
 def _unfitted(arguments: argparse.Namespace, kind: str) -> tuple[LatencyPredictor, dict[str, Any]]:
@@ -127,9 +154,20 @@ def _unfitted(arguments: argparse.Namespace, kind: str) -> tuple[LatencyPredicto
     saved = load(arguments.base)
     if not isinstance(saved.predictor, KernelPredictor):
         raise OvnasError(f"{arguments.base} predicts no kernels, so it cannot be adapted; take another kind")
-    facts = {key: saved.card[key] for key in ("name", "predictor", "data_hash", "machine", "target")}
+    facts: dict[str, Any] = {
+        key: saved.card[key] for key in ("name", "predictor", "data_hash", "machine", "target")
+    }
+    facts["train_architectures"] = _learned(saved.card)
     predictor = AdaptedPredictor(saved.predictor, saved.conditions, seed=arguments.seed)
     return predictor, {"adapted_from": facts}
+
+
+def _learned(card: dict[str, Any]) -> dict[str, list[str]]:
+    """By study, the architectures that a predictor knows, also through what it was adapted from."""
+    result = {study: list(own) for study, own in card["train_architectures"].items()}
+    for study, own in card.get("adapted_from", {}).get("train_architectures", {}).items():
+        result[study] = list(dict.fromkeys([*result.get(study, ()), *own]))
+    return result
 
 
 def _tune(predictor: LatencyPredictor, data: Dataset, arguments: argparse.Namespace) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.boosted import BoostedPredictor
-from predictor.boosting import BoostedTrees
 from predictor.features import FEATURES, feature_matrix
 from predictor.network import Conditions, Network
 from predictor.rates import Rates
@@ -81,18 +80,5 @@ class XgbPredictor(BoostedPredictor):
     def restore(self, folder: Path, state: dict[str, Any]) -> Self:
         self.overhead_us_, self.scale_ = float(state["overhead_us"]), float(state["scale"])
         self.rates_ = Rates.from_json(state["rates"])
-        self.trees_ = self._unfitted_trees().restore(folder, state["trees"], len(FEATURES))
+        self.trees_ = self._new_trees().restore(folder, state["trees"], len(FEATURES))
         return self
-
-    def _unfitted_trees(self) -> BoostedTrees:
-        return BoostedTrees(
-            n_estimators=self.n_estimators,
-            n_joint=self.n_joint,
-            learning_rate=self.learning_rate,
-            max_depth=self.max_depth,
-            subsample=self.subsample,
-            colsample_bytree=self.colsample_bytree,
-            reg_lambda=self.reg_lambda,
-            bags=self.bags,
-            seed=self.seed,
-        )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["ExecutedKernel", "Kernel", "read_kernels"]
+__all__ = ["ExecutedKernel", "Kernel", "bytes_of", "read_kernels"]
 
 # Entries of the runtime model that are no work: graph ends, and constants prepared at compile time.
 _NO_WORK = {"Const", "Input", "Output", "Parameter", "Result"}
+_BYTES = {"u8": 1, "i8": 1, "boolean": 1, "f16": 2, "bf16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class ExecutedKernel:
     sources: tuple[int, ...]
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
+
+
+def bytes_of(precision: str) -> int:
+    """The size of one value, that of f32 for an unknown precision. The weights of a kernel are as large as
+    the values that it reads: one byte where it computes in INT8."""
+    return _BYTES.get(precision, _BYTES["f32"])
 
 
 def read_kernels(compiled: ov.CompiledModel) -> list[ExecutedKernel]:

@@ -32,6 +32,8 @@ __all__ = [
     "conditions",
     "default_threads",
     "describe_difference",
+    "describe_setting_difference",
+    "describe_target",
     "has_vnni",
     "read_machine",
     "read_target",
@@ -145,11 +147,16 @@ def has_vnni(machine: dict[str, Any]) -> bool:
 def conditions(machine: dict[str, Any], target: dict[str, Any]) -> str:
     """Machine and target in one line, for the head of a page."""
     version = str(machine["openvino"]).split("-")[0]
-    streams = f", {target['streams']} stream(s)" if target["mode"] == "throughput" else ""
     return (
         f"{machine['cpu_model']}, {machine['logical_cpus']} CPUs, OpenVINO {version}; INT8, "
-        f"{target['threads']} thread(s){streams}, batch {target['batch']}, {target['mode']} mode"
+        f"{describe_target(target)}"
     )
+
+
+def describe_target(target: dict[str, Any]) -> str:
+    """A target in a few words."""
+    streams = f", {target['streams']} stream(s)" if target["mode"] == "throughput" else ""
+    return f"{target['threads']} thread(s){streams}, batch {target['batch']}, {target['mode']} mode"
 
 
 def describe_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
@@ -159,6 +166,14 @@ def describe_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
         for fact in FACTS
         if fact.must_agree and theirs.get(fact.name) != ours.get(fact.name)
     )
+
+
+def describe_setting_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """As `describe_difference`, of values that hold a machine and a target, which must agree as well."""
+    found = [describe_difference(theirs["machine"], ours["machine"])]
+    if theirs["target"] != ours["target"]:
+        found.append(f"target {theirs['target']} there, {ours['target']} here")
+    return "; ".join(filter(None, found))
 
 
 def main(argv: list[str] | None = None) -> int:

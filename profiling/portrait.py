@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from profiling.kernel import Kernel
+from profiling.kernel import Kernel, bytes_of
 from profiling.record import KernelTime, NetworkRecord, RawNetwork
 from profiling.timing import Level, Round, low, ratio
 
@@ -20,8 +20,6 @@ Family = Literal["1x1 convolution", "larger convolution", "grouped convolution",
 FAMILIES: tuple[Family, ...] = (
     "1x1 convolution", "larger convolution", "grouped convolution", "linear", "pooling", "other",
 )  # fmt: skip
-
-_BYTES = {"u8": 1, "i8": 1, "f16": 2, "bf16": 2, "i64": 8, "f64": 8}
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def _shape(channels: int, height: int, width: int) -> str:
 
 def bytes_moved(kernel: Kernel) -> int:
     """Bytes of all inputs, of the weights and of the output, each touched once: the least possible."""
-    size_in, size_out = _BYTES.get(kernel.in_precision, 4), _BYTES.get(kernel.out_precision, 4)
+    size_in, size_out = bytes_of(kernel.in_precision), bytes_of(kernel.out_precision)
     values_in = kernel.batch * kernel.in_channels * kernel.in_height * kernel.in_width
     values_out = kernel.batch * kernel.out_channels * kernel.out_height * kernel.out_width
     weights = kernel.out_channels * kernel.in_per_group * kernel.kernel_height * kernel.kernel_width

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from predictor.conformal import LEVEL
 from profiling.machine import conditions
 from search import pictures
 from search.problem import Candidate
@@ -17,8 +18,8 @@ __all__ = ["COLUMNS", "NOT_MEASURED", "best_of", "rows_of", "verdict", "write_fr
 
 NOT_MEASURED = "accuracy not measured"
 COLUMNS = (
-    "network", "million MACs", "top-1 FP32", "top-1 INT8", "predicted ms", "measured ms", "error",
-    "samples/s", "speed-up",
+    "network", "million MACs", "top-1 FP32", "top-1 INT8", "predicted ms", "interval ms", "measured ms",
+    "error", "samples/s", "speed-up",
 )  # fmt: skip
 
 
@@ -40,18 +41,24 @@ def rows_of(value: dict[str, Any]) -> list[list[str]]:
     base = value["baseline"]
     rows = [
         ["INT8 baseline", f"{base['macs'] / 1e6:.1f}", _share(base["top1_fp32"]), _share(base["top1_int8"]),
-         "", f"{base['latency_us'] / 1e3:.3f}", "", f"{base['throughput_sps']:.0f}", "1.00x"]
+         "", "", f"{base['latency_us'] / 1e3:.3f}", "", f"{base['throughput_sps']:.0f}", "1.00x"]
     ]  # fmt: skip
     for i, one in enumerate(value["finalists"], start=1):
         predicted, measured = one["predicted"]["latency_us"], one["measured"]
         error = prediction_error(value, one)
         rows.append(
             [f"finalist {i}", f"{one['macs'] / 1e6:.1f}", _share(measured["top1_fp32"]),
-             _share(measured["top1_int8"]), f"{predicted / 1e3:.3f}", f"{measured['latency_us'] / 1e3:.3f}",
+             _share(measured["top1_int8"]), f"{predicted / 1e3:.3f}",
+             _interval(one["predicted"]["interval_us"]), f"{measured['latency_us'] / 1e3:.3f}",
              f"{error:+.1%}", f"{measured['throughput_sps']:.0f}",
              f"{measured['speedup']:.2f}x"]
         )  # fmt: skip
     return rows
+
+
+def _interval(ends_us: list[float | None]) -> str:
+    low, high = ends_us
+    return "none" if low is None or high is None else f"{low / 1e3:.3f} to {high / 1e3:.3f}"
 
 
 def prediction_error(value: dict[str, Any], finalist: dict[str, Any]) -> float:
@@ -128,7 +135,8 @@ def write_page(
         "Latency and throughput are measured end to end beside the INT8 pre-trained model; accuracy is "
         "that of the INT8 model on the test split, which nothing was chosen by. Errors of prediction are "
         f"taken at the machine's speed when it was profiled; it now runs at {value['machine_speed']:.3f} "
-        "of that. Samples a second are with one stream a CPU, all busy."
+        "of that. Samples a second are with one stream a CPU, all busy. The interval is the predictor's own, "
+        f"of {LEVEL:.0%}, for a network of this study on the machine as it was profiled."
     )
     page.table(COLUMNS, rows_of(value))
     names = [f"finalist {i}" for i in range(1, len(finalists) + 1)]

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from predictor.registry import PREDICTORS
 from supernet import cli
 from supernet.study import Study
 
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from search.quality import Quality
 
 # 1: first.
-SCHEMA_VERSION = 1
+# 2: the interval of a finalist's predicted latency.
+SCHEMA_VERSION = 2
 # Evaluations of a stand-in cost nothing, so a search may take many.
 STAND_IN_EVALUATIONS = 20_000
 SYNTHETIC_CALIBRATION_SAMPLES = 16
@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = cli.parser(
         "search.run", "Search a study's space for fast INT8 sub-networks, and measure the finalists."
     )
-    parser.add_argument("--predictor", choices=sorted(PREDICTORS), default="xgb", help="of latency")
+    parser.add_argument(
+        "--predictor", default="xgb", metavar="NAME", help="a trained predictor of the study (default: xgb)"
+    )
     parser.add_argument("--evaluations", type=int, metavar="N", help="real accuracy evaluations")
     parser.add_argument("--finalists", type=int, metavar="N", help="how many to build and measure")
     return cli.run(search, parser.parse_args(argv))
@@ -110,7 +112,10 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         "throughput_target": throughput_target(target),
         "baseline": _baseline(networks[0], base, predictor.plan_of(study.name), home),
         "finalists": [
-            _finalist(built, one, quality, home) for built, one in zip(networks[1:], measured, strict=True)
+            _finalist(built, one, quality, ends, home)
+            for built, one, ends in zip(
+                networks[1:], measured, _intervals(predictor, study, chosen), strict=True
+            )
         ],
         "machine_speed": predictor.card["anchor_us"][study.name] / base.latency_us,
         "evaluations": {
@@ -189,6 +194,16 @@ def _choose(
     return chosen
 
 
+def _intervals(predictor: SavedPredictor, study: Study, chosen: list[Candidate]) -> list[list[float | None]]:
+    """Both ends around each predicted latency, in microseconds; None where there is no finite one."""
+    import numpy as np
+
+    from predictor.conformal import finite
+
+    low, high = predictor.interval(np.array([c.latency_us for c in chosen]), study=study.name)
+    return [[finite(float(a)), finite(float(b))] for a, b in zip(low, high, strict=True)]
+
+
 def _files(built: Built, home: Path) -> dict[str, str]:
     """Where the files of a network lie once they have been moved to `home`."""
     return {kind: str(home / path.parent.name / path.name) for kind, path in built.exported.files.items()}
@@ -206,7 +221,9 @@ def _baseline(built: Built, measured: Measured, plan: Plan, home: Path) -> dict[
     }
 
 
-def _finalist(built: Built, measured: Measured, quality: Quality, home: Path) -> dict[str, Any]:
+def _finalist(
+    built: Built, measured: Measured, quality: Quality, interval_us: list[float | None], home: Path
+) -> dict[str, Any]:
     candidate = built.candidate
     assert candidate is not None
     return {
@@ -214,6 +231,7 @@ def _finalist(built: Built, measured: Measured, quality: Quality, home: Path) ->
         "macs": candidate.macs,
         "predicted": {
             "latency_us": candidate.latency_us,
+            "interval_us": interval_us,
             "top1": candidate.quality if quality.is_accuracy else None,
         },
         "measured": {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from predictor.conformal import FEWEST, half_width, out_of_fold, representative
+from predictor.conformal import FEWEST, by_study, fewest_residuals, half_width, out_of_fold, representative
 from predictor.macs import MacsPredictor
 
 
@@ -19,6 +19,23 @@ def test_the_quantile_is_that_of_a_finite_sample():
     for level in (0, 1, -1, 2):
         with pytest.raises(ValueError, match="0 < level < 1"):
             half_width(residuals, level)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95, 0.99])
+def test_the_fewest_residuals_of_a_finite_interval(level):
+    n = fewest_residuals(level)
+    assert half_width([0.1] * n, level) == 0.1
+    assert half_width([0.1] * (n - 1), level) == np.inf
+
+
+def test_residuals_of_each_study(data):
+    examples = [replace(e, study="odd" if i % 2 else "even") for i, e in enumerate(data.train)]
+    found = by_study(np.arange(len(examples), dtype=float), examples)
+    assert list(found) == ["even", "odd"]
+    for study, rest in (("even", 0), ("odd", 1)):
+        assert {int(r) % 2 for r in found[study]} == {rest}
+        own = [e for e in examples if e.study == study]
+        assert len(found[study]) in (len(own), sum(e.record.chosen_as == "filling" for e in own))
 
 
 @pytest.mark.parametrize("n", [10, 29, 150])

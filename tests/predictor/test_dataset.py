@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 
 import numpy as np
 import pytest
@@ -99,6 +100,16 @@ def test_all_may_be_learned_from(measurements):
     assert architectures(data.test) == measured[58:]
     with pytest.raises(OvnasError, match="holds 60 networks, but 61 are needed"):
         load_dataset([measurements], n_train=61)
+
+
+def test_also_beyond_the_training_share_only_those_that_fill_are_held_out(known, tmp_path):
+    path = known.write(tmp_path / "m.sqlite", 20)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE networks SET chosen_as = 'unsure' WHERE id % 2 = 0")
+    db.close()
+    data = load_dataset([path], n_train=16)
+    assert len(data.train) == 16
+    assert [e.record.chosen_as for e in data.test] == ["filling"] * 2
 
 
 def test_only_networks_that_fill_the_space_are_held_out(measurements, known):

@@ -68,6 +68,20 @@ def test_values_by_hand():
     assert {name: feature(CONVOLUTION, name) for name in expected} == pytest.approx(expected)
 
 
+def test_weights_are_as_large_as_the_precision_computed_in():
+    sizes = {"u8": 1, "i8": 1, "bf16": 2, "f32": 4}
+    for precision, size in sizes.items():
+        kernel = dataclasses.replace(CONVOLUTION, in_precision=precision)
+        assert feature(kernel, "log_weight_bytes") == pytest.approx(np.log1p(40 * 24 * 9 * size))
+
+
+def test_a_reorder_that_keeps_the_precision_changes_the_layout():
+    reorder = dataclasses.replace(CONVOLUTION, kind="Reorder", out_precision="u8")
+    assert feature(reorder, "changes_layout") == 1
+    assert feature(dataclasses.replace(reorder, out_precision="f32"), "changes_layout") == 0
+    assert feature(dataclasses.replace(reorder, kind="Pooling"), "changes_layout") == 0
+
+
 def test_macs_are_the_kernels_own():
     for kernel in (CONVOLUTION, *ODD):
         assert feature(kernel, "log_macs") == pytest.approx(np.log1p(float(kernel.macs)))

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from predictor.conformal import out_of_fold
+from predictor.conformal import by_study, out_of_fold
 from predictor.foreign import (
     EXTRAPOLATED,
     ROOFLINE,
@@ -27,7 +27,7 @@ CONVOLUTION = Kernel("Convolution", 1, 16, 6, 6, 16, 6, 6, 3, 3, 16, 1, 1, "u8",
 
 def saved_as(kind: str, data, folder, **changes: object):
     predictor = data.fit(make_predictor(kind), data.train)
-    residuals = out_of_fold(predictor, data.train)
+    residuals = by_study(out_of_fold(predictor, data.train), data.train)
     facts = {**data.meta, "anchor_us": data.anchor_us, "seed": 0, **changes}
     save(kind, predictor, data.plans, data.train, facts, folder / kind, residuals=residuals)
     return load(folder / kind)
@@ -54,6 +54,11 @@ def test_a_member_of_the_space_costs_what_the_predictor_says(saved, data):
         assert {c.source for c in found.costs} == {"predicted"}
         low, high = saved.interval(np.array([expected]))
         assert (found.low_us, found.high_us) == pytest.approx((low[0], high[0]))
+        assert not found.is_calibrated
+        kernels = example.network.kernels
+        member = predict_kernels(saved, kernels, names(kernels), ["jit"] * len(kernels), study=example.study)
+        assert member.is_calibrated
+        assert member.high_us == found.high_us  # of the one study
 
 
 def test_costs_and_the_fixed_cost_sum_to_the_whole(saved, data):

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from predictor import predict, train
@@ -76,6 +79,92 @@ def test_a_model_file(options, tiny_graphs, known, tmp_path, quantised, tiny_net
         assert predict.main([*own, "--predictor", "lookup", "--model", str(tmp_path / "m.xml")]) == 0
         out = capsys.readouterr().out
         assert "note: no kernel of this model computes in INT8" in out
+
+
+def write_qdq(path: Path, channels: tuple[int, ...] = (8, 16, 16)) -> Path:
+    """An ONNX file of 3x3 convolutions with ReLU, quantised as ONNX writes it: u8 activations of one scale,
+    i8 weights of one scale an output channel."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    nodes, constants, values = [], [], "x"
+
+    def constant(name: str, value: np.ndarray) -> str:
+        constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def quantised(name: str, place: str) -> str:
+        pair = [constant(f"{place}_scale", np.float32(0.02)), constant(f"{place}_zero", np.uint8(0))]
+        nodes.append(helper.make_node("QuantizeLinear", [name, *pair], [f"{place}_q"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{place}_q", *pair], [f"{place}_dq"]))
+        return f"{place}_dq"
+
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(channels)):
+        values = quantised(values, f"a{i}")
+        weights = [
+            constant(f"w{i}", rng.integers(-127, 128, (n_out, n_in, 3, 3), dtype=np.int8)),
+            constant(f"w{i}_scale", rng.uniform(1e-3, 2e-3, n_out).astype(np.float32)),
+            constant(f"w{i}_zero", np.zeros(n_out, np.int8)),
+        ]
+        nodes.append(helper.make_node("DequantizeLinear", weights, [f"w{i}_dq"], axis=0))
+        nodes.append(helper.make_node("Conv", [values, f"w{i}_dq"], [f"c{i}"], pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
+        values = f"r{i}"
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, n, 12, 12])
+        for name, n in (("x", channels[0]), (values, channels[-1]))
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_quantised_onnx_file_is_int8(options, tmp_path, capsys):
+    own, _ = options
+    model = write_qdq(tmp_path / "m.onnx")
+    value = run(own, "--model", model)
+    convolutions = [k for k in value["kernels"] if k["kind"] == "Convolution"]
+    assert [(k["input"][1], k["output"][1], k["window"]) for k in convolutions] == [
+        (8, 16, [3, 3]), (16, 16, [3, 3])
+    ]  # fmt: skip
+    assert not value["is_calibrated"]
+    if not all(k["exec_type"].endswith("I8") for k in convolutions):
+        pytest.skip("this CPU executes no INT8")
+    assert {k["precision"][0] for k in convolutions} <= {"u8", "i8"}
+    assert not [
+        line for line in value["warnings"] if "computes in INT8" in line or "Convolution on f32" in line
+    ]
+    capsys.readouterr()
+    assert predict.main([*own, "--predictor", "lookup", "--model", str(model)]) == 0
+    out = capsys.readouterr().out
+    assert " ms with 1 thread(s), batch 1, latency mode; range " in out
+
+
+def test_only_a_member_of_the_space_has_an_interval(options, known, capsys):
+    own, folder = options
+    architecture = str(known.architectures(30)[-1])
+    assert run(own, "--architecture", architecture)["is_calibrated"]
+    for residuals, text in (([0.1] * 9, "; 90% interval "), ([0.1] * 8, "; no interval: too few networks")):
+        card = folder / "card.json"
+        before = card.read_text()
+        card.write_text(json.dumps(json.loads(before) | {"residuals": {"tiny": residuals}}))
+        try:
+            assert predict.main([*own, "--predictor", "lookup", "--architecture", architecture]) == 0
+            assert text in capsys.readouterr().out
+        finally:
+            card.write_text(before)
+
+
+def test_the_target_of_the_study_must_be_the_predictors(options, write_study, tmp_path, capsys):
+    _, folder = options
+    other = ["--study", str(write_study(tmp_path, data="none", target="batch = 2"))]
+    other += ["--runs-dir", str(folder.parents[2]), "--predictor", "lookup", "--architecture", "w1-2_d9"]
+    assert predict.main(other) == 2
+    assert "'batch': 1" in (err := capsys.readouterr().err)
+    assert "'batch': 2" in err
 
 
 @pytest.mark.parametrize(

@@ -36,3 +36,10 @@ def test_a_peak_that_was_not_measured_is_the_fallback():
     assert Peak.of({"peak": None}) == Peak(**FALLBACK, is_measured=False)
     found = {"int8_gops": 0.0, "f32_gops": 30.0, "bandwidth_gbs": 8.0}
     assert Peak.of({"peak": found}) == Peak(30.0, 30.0, 8.0, is_measured=True)
+
+
+def test_one_of_several_streams_gets_its_share():
+    found = {"int8_gops": 200.0, "f32_gops": 50.0, "bandwidth_gbs": 20.0}
+    target = {"mode": "throughput", "threads": 4, "streams": 2, "batch": 1}
+    assert Peak.of({"peak": found, "target": target}) == Peak(100.0, 25.0, 10.0, is_measured=True)
+    assert Peak.of({"target": target}) == Peak(**FALLBACK, is_measured=False)

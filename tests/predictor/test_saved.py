@@ -20,7 +20,15 @@ from supernet import OvnasError
 def folder(trained, data, tmp_path) -> Path:
     facts = {**data.meta, "anchor_us": data.anchor_us, "seed": 3}
     place = tmp_path / "predictor" / trained.name
-    save(trained.name, trained.predictor, data.plans, data.train, facts, place, residuals=[0.01, -0.02])
+    save(
+        trained.name,
+        trained.predictor,
+        data.plans,
+        data.train,
+        facts,
+        place,
+        residuals={"tiny": [0.01, -0.02]},
+    )
     return tmp_path / "predictor" / trained.name
 
 
@@ -124,6 +132,9 @@ def test_a_cut_or_binary_card_is_refused(folder):
         {"parameters": [1]},
         {"predictor": [1]},
         {"features": 3},
+        {"residuals": [0.1]},
+        {"residuals": {}},
+        {"residuals": {"tiny": ["x"]}},
     ],
     ids=str,
 )
@@ -222,13 +233,31 @@ def test_the_interval_is_of_the_residuals(data, tmp_path):
     """Of nine residuals, the ceil(10 x 0.9) = 9th is the 90 % interval's, the 5th that of 50 %."""
     predictor = data.fit(make_predictor("macs"), data.train)
     residuals = [0.01, -0.02, 0.03, -0.04, 0.05, -0.06, 0.07, -0.08, 0.09]
-    save("macs", predictor, data.plans, data.train, data.meta, tmp_path / "macs", residuals=residuals)
+    own = {"tiny": residuals}
+    save("macs", predictor, data.plans, data.train, data.meta, tmp_path / "macs", residuals=own)
     saved = load(tmp_path / "macs")
     low, high = saved.interval(np.array([100.0, 200.0]))
     np.testing.assert_allclose(high, [100 * np.exp(0.09), 200 * np.exp(0.09)])
     np.testing.assert_allclose(low * high, [100.0**2, 200.0**2])
     assert saved.interval(np.array([1.0]), 0.5)[1] == pytest.approx(np.exp(0.05))
     assert saved.interval(np.array([1.0]), 0.95)[1] == np.inf
+
+
+def test_each_study_has_its_own_interval(measurements, write_other, tmp_path):
+    """A network of no study gets the widest; a study without residuals has none."""
+    data = load_dataset([measurements, write_other(tmp_path / "other.sqlite")])
+    predictor = data.fit(make_predictor("macs"), data.train)
+    own = {"tiny": [0.01] * 9, "other": [0.2] * 9}
+    save("macs", predictor, data.plans, data.train, data.meta, tmp_path / "macs", residuals=own)
+    saved = load(tmp_path / "macs")
+    assert saved.card["residuals"] == own
+    one = np.array([1.0])
+    assert saved.interval(one, study="tiny")[1] == pytest.approx(np.exp(0.01))
+    assert saved.interval(one, study="other")[1] == saved.interval(one)[1] == pytest.approx(np.exp(0.2))
+    with pytest.raises(OvnasError, match="not trained on study 'third'"):
+        saved.interval(one, study="third")
+    save("macs", predictor, data.plans, data.train, data.meta, tmp_path / "m2", residuals={"tiny": [0.1] * 9})
+    assert load(tmp_path / "m2").interval(one, study="other")[1] == np.inf
 
 
 def test_one_predictor_of_two_studies(measurements, write_other, tmp_path):

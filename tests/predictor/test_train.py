@@ -14,7 +14,7 @@ import pytest
 
 from predictor import train
 from predictor.conformal import half_width
-from predictor.dataset import load_dataset
+from predictor.dataset import MIN_LEARNED, load_dataset
 from predictor.saved import load
 from predictor.tune import Trial
 
@@ -57,16 +57,17 @@ def test_one_predictor_of_two_studies_under_a_name(runs):
     saved = load(runs / "tiny" / "predictor" / "both")
     assert (saved.name, saved.card["predictor"], list(saved.plans)) == ("both", "macs", ["tiny", "other"])
     assert saved.card["anchor_us"].keys() == {"tiny", "other"}
+    assert {study: len(own) for study, own in saved.card["residuals"].items()} == {"tiny": 42, "other": 21}
 
 
 def test_the_intervals_are_from_the_training_part(runs):
     run(runs, "--predictor", "ridge")
     saved = load(runs / "tiny" / "predictor" / "ridge")
-    assert len(saved.card["residuals"]) == 42
+    assert len(saved.card["residuals"]["tiny"]) == 42
     data = load_dataset([runs / "tiny" / "profiling" / "measurements.sqlite"])
     low, high = saved.interval(saved.predict_networks([e.network for e in data.test]))
     assert 0.7 <= np.mean((low <= data.latencies(data.test)) & (data.latencies(data.test) <= high)) <= 1
-    assert (high / low)[0] == pytest.approx(np.exp(2 * half_width(saved.card["residuals"])))
+    assert (high / low)[0] == pytest.approx(np.exp(2 * half_width(saved.card["residuals"]["tiny"])))
 
 
 def test_adapted_from_another_study(runs):
@@ -79,6 +80,8 @@ def test_adapted_from_another_study(runs):
     folder = runs / "tiny" / "predictor" / "adapted"
     saved = load(folder)
     assert saved.card["adapted_from"]["data_hash"] == load(base).card["data_hash"]
+    known = load(base).card["train_architectures"]
+    assert saved.card["adapted_from"]["train_architectures"] == known
     shutil.rmtree(base)
     np.testing.assert_array_equal(
         load(folder).predict([saved.plan.space.largest]),
@@ -86,6 +89,23 @@ def test_adapted_from_another_study(runs):
     )
     again = run(runs, "--from", folder, "--measurements", 12, "--name", "again")
     assert again["network"]["mape"] < 0.02
+    learned = load(runs / "tiny" / "predictor" / "again").card["adapted_from"]["train_architectures"]
+    assert learned == {**saved.card["train_architectures"], **known}
+
+
+def test_the_fewest_measurements_are_enough(runs, capsys):
+    """Each fold must leave what trees need; there is no interval yet, which is said."""
+    for options, n in ((("--name", "few"), MIN_LEARNED), (("--predictor", "macs"), 9)):
+        value = run(runs, *options, "--measurements", n)
+        assert value["train_networks"] == n
+    own = ["--study", runs.parent / "tiny.toml", "--runs-dir", runs, "--predictor", "macs", "--measurements"]
+    for n, text in (
+        (MIN_LEARNED, "too few networks for a 90% interval (9 are needed)"),
+        (9, "90% interval of"),
+    ):
+        capsys.readouterr()
+        assert train.main([str(o) for o in (*own, n)]) == 0
+        assert f"tiny: {text}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_all_networks_may_be_learned_from(runs):
@@ -102,7 +122,10 @@ def test_tuned_parameters_are_saved(runs, monkeypatch):
 
 
 def test_what_is_refused(runs, capsys):
-    assert "must be >= 5, but got 4" in refused(capsys, runs, "--measurements", 4)
+    for n in (4, 6):
+        assert f"must be >= 7, but got {n}" in refused(capsys, runs, "--measurements", n)
+    assert "--name ridge is a kind of predictor" in refused(capsys, runs, "--name", "ridge")
+    assert "of kind macs" in refused(capsys, runs, "--name", "adapted", "--predictor", "macs")
     assert "holds 60 networks, but 61" in refused(capsys, runs, "--measurements", 61)
     for name in ("../elsewhere", "a/b", "", ".hidden"):
         assert "--name must be" in refused(capsys, runs, "--name", name)

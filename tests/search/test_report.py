@@ -35,7 +35,7 @@ VALUE = {
         {
             "architecture": "w8-16_d1",
             "macs": 12_500_000,
-            "predicted": {"latency_us": 275.0, "top1": 0.97},
+            "predicted": {"latency_us": 275.0, "interval_us": [270.0, 280.0], "top1": 0.97},
             "measured": {
                 "latency_us": 500.0,
                 "throughput_sps": 4000.0,
@@ -75,10 +75,26 @@ def test_prediction_error_is_at_the_speed_of_profiling(value):
 def test_rows(value):
     rows = rows_of(value)
     assert rows == [
-        ["INT8 baseline", "50.0", "98.77%", "97.50%", "", "2.000", "", "1235", "1.00x"],
-        ["finalist 1", "12.5", "96.00%", "95.50%", "0.275", "0.500", "+10.0%", "4000", "4.00x"],
+        ["INT8 baseline", "50.0", "98.77%", "97.50%", "", "", "2.000", "", "1235", "1.00x"],
+        [
+            "finalist 1",
+            "12.5",
+            "96.00%",
+            "95.50%",
+            "0.275",
+            "0.270 to 0.280",
+            "0.500",
+            "+10.0%",
+            "4000",
+            "4.00x",
+        ],
     ]
     assert {len(row) for row in rows} == {len(COLUMNS)}
+
+
+def test_an_interval_without_ends_is_none(value):
+    value["finalists"][0]["predicted"]["interval_us"] = [0.0, None]
+    assert rows_of(value)[1][COLUMNS.index("interval ms")] == "none"
 
 
 def test_rows_without_accuracy(blind):

@@ -103,11 +103,16 @@ def test_predictor_of_another_space(capsys, folder, write_study):
     assert "another space" in refused(capsys, folder, "--predictor", "macs")
 
 
+def test_a_predictor_under_a_name_of_its_own(capsys, folder, write_study):
+    """It is found and read: what is refused is the space."""
+    write_study(folder, data="none", space="max_dropped = 0")
+    place = folder / "runs/tiny/predictor"
+    (place / "macs").rename(place / "mine")
+    assert "another space" in refused(capsys, folder, "--predictor", "mine")
+
+
 def test_unknown_predictor_and_study(capsys, folder):
-    with pytest.raises(SystemExit) as caught:
-        run.main(["--predictor", "nothing"])
-    assert caught.value.code == 2
-    assert "invalid choice: 'nothing'" in capsys.readouterr().err
+    assert "predictor.train --name nothing" in refused(capsys, folder, "--predictor", "nothing")
     (folder / "tiny.toml").unlink()
     assert "there is no study file" in refused(capsys, folder)
 
@@ -165,14 +170,14 @@ def test_search_json_holds_the_agreed_keys(result):
     value = result.value
     assert json.loads((result.folder / "search.json").read_text()) == value
     assert {"schema_version", "study", "machine", "target", "seconds"} <= value.keys()
-    assert (value["schema_version"], value["study"]) == (1, "tiny")
+    assert (value["schema_version"], value["study"]) == (2, "tiny")
     assert value["machine"]["cpu_model"] == read_machine()["cpu_model"]
     assert {"top1_fp32", "top1_int8", "latency_us", "throughput_sps", "macs"} <= value["baseline"].keys()
     assert {"latency_predicted", "accuracy_measured"} <= value["evaluations"].keys()
     assert 1 <= len(value["finalists"]) <= 2
     for one in value["finalists"]:
         assert {"architecture", "macs", "predicted", "measured", "files"} <= one.keys()
-        assert {"latency_us", "top1"} <= one["predicted"].keys()
+        assert {"latency_us", "interval_us", "top1"} <= one["predicted"].keys()
         assert {"latency_us", "throughput_sps", "speedup", "top1_fp32", "top1_int8"} <= one["measured"].keys()
         assert one["files"].keys() == KINDS
 
@@ -189,6 +194,9 @@ def test_numbers_are_of_one_world(result):
         assert measured["speedup"] == pytest.approx(base["latency_us"] / measured["latency_us"])
         assert one["macs"] <= base["macs"]
         assert one["predicted"]["latency_us"] > 0
+        low, high = one["predicted"]["interval_us"]
+        if low is not None:
+            assert low <= one["predicted"]["latency_us"] <= high
     assert math.isfinite(value["machine_speed"])
     assert value["machine_speed"] > 0
     assert value["evaluations"]["latency_predicted"] >= value["evaluations"]["accuracy_measured"]
