@@ -243,7 +243,7 @@ class KnownLatency:
         drift = np.random.default_rng(seed).permutation(np.linspace(0.8, 1.2, 5))
         own, anchor = scale * self.latency_us(architecture), self.latency_us(self.plan.space.largest)
         return [
-            Round(*(np.full(4, us * d, np.float32) for us in (own, 0.9 * anchor, 1.1 * anchor)), 0.5, False)
+            Round(*(np.full(4, us * d, np.float32) for us in (own, anchor, anchor)), 0.5, False)
             for d in drift
         ]
 
