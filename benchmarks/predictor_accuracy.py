@@ -23,11 +23,12 @@ from results_file import write_result
 from predictor.adapted import AdaptedPredictor
 from predictor.base import LatencyPredictor
 from predictor.conformal import LEVEL, out_of_fold, representative
-from predictor.dataset import Dataset, Example, load_dataset
+from predictor.dataset import Dataset, Example, load_dataset, require_same
 from predictor.evaluation import Evaluation, around, evaluate
 from predictor.judgement import judge
 from predictor.registry import ADAPTED, BASELINES, make_predictor
 from profiling.ceiling import ceiling_of
+from profiling.machine import describe_difference
 from supernet.errors import OvnasError
 
 N_TRAIN = 150
@@ -67,19 +68,25 @@ def accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.unseen:
         other = load_dataset([arguments.unseen], seed=arguments.seed)
         data = joined(data, other, train=(), test=filling(other.examples), keep_test=False)
+    origin: dict[str, Any] | None = None
+    baselines = BASELINES
     if arguments.adapt_from:
-        evaluations = adapted(data, arguments.adapt_from, arguments.seed)
+        before = load_dataset([arguments.adapt_from], seed=arguments.seed)
+        evaluations = adapted(data, before, arguments.adapt_from, arguments.seed)
+        origin = {key: before.meta[key] for key in ("study", "target")}
+        origin["networks"] = len(unseen_by(before, data))
+        baselines = (*BASELINES, "xgb")  # from scratch, on the same few networks
     else:
         kinds = ["xgb", *(b for b in BASELINES if not (arguments.unseen and b == "ridge"))]
         evaluations = [fitted(make_predictor(k, seed=arguments.seed), k, data, arguments.seed) for k in kinds]
     one_study = len({e.study for e in data.test}) == 1
     quality = np.array([float(e.record.macs) for e in data.test]) if one_study else None
-    judgements = judge(evaluations, quality, seed=arguments.seed)
+    judgements = judge(evaluations, quality, seed=arguments.seed, baselines=baselines)
     judged = [e.record for e in data.examples if e.study in {t.study for t in data.test}]
     return {
         "studies": list(dict.fromkeys(e.study for e in data.train)),
         "judged_on": list(dict.fromkeys(e.study for e in data.test)),
-        "adapted_from": None if arguments.adapt_from is None else _target_of(arguments.adapt_from),
+        "adapted_from": origin,
         "target": data.meta["target"],
         "measured_on": data.meta["machine"],
         "seed": arguments.seed,
@@ -124,10 +131,9 @@ def joined(
     first: Dataset, second: Dataset, *, train: Sequence[Example], test: Sequence[Example], keep_test: bool
 ) -> Dataset:
     """`first` and these networks of `second`, a study measured under the same conditions."""
-    if first.conditions != second.conditions or first.meta["target"] != second.meta["target"]:
-        raise OvnasError(
-            f"{first.meta['study']!r} and {second.meta['study']!r} were measured under different conditions"
-        )
+    if second.meta["study"] in first.plans:
+        raise OvnasError(f"study {second.meta['study']!r} is given twice; give each one once")
+    require_same(first.meta, second.meta, Path(second.meta["study"]))
     return dataclasses.replace(
         first,
         plans={**first.plans, **second.plans},
@@ -144,14 +150,14 @@ def fitted(predictor: LatencyPredictor, name: str, data: Dataset, seed: int) -> 
     return evaluate(name, predictor, data, around(residuals))
 
 
-def adapted(data: Dataset, origin: Path, seed: int) -> list[Evaluation]:
-    """xgb trained at the origin and adapted, beside all kinds from scratch. What is judged on is kept from
-    the origin's training, too: its architectures are unseen under any conditions."""
-    before = load_dataset([origin], seed=seed)
-    if before.meta["target"] == data.meta["target"] and before.conditions == data.conditions:
+def adapted(data: Dataset, before: Dataset, origin: Path, seed: int) -> list[Evaluation]:
+    """xgb trained at the origin and adapted, beside all kinds from scratch. What is judged on, and what the
+    intervals are calibrated on, is kept from the origin's training, too: those architectures are unseen under
+    any conditions."""
+    is_same_machine = not describe_difference(before.meta["machine"], data.meta["machine"])
+    if is_same_machine and before.meta["target"] == data.meta["target"]:
         raise OvnasError(f"{origin} was measured under the same conditions; there is nothing to adapt")
-    judged = {(e.study, e.record.architecture) for e in data.test}
-    others = [e for e in before.examples if (e.study, e.record.architecture) not in judged]
+    others = unseen_by(before, data)
     if len(others) < N_ADAPT:
         raise OvnasError(
             f"{origin} has {len(others)} networks that are not judged on, but {N_ADAPT} are needed; measure "
@@ -165,9 +171,10 @@ def adapted(data: Dataset, origin: Path, seed: int) -> list[Evaluation]:
     return evaluations
 
 
-def _target_of(path: Path) -> dict[str, Any]:
-    data = load_dataset([path])
-    return {"study": data.meta["study"], "target": data.meta["target"], "networks": len(data.examples)}
+def unseen_by(before: Dataset, data: Dataset) -> list[Example]:
+    """The networks of `before` whose architectures `data` neither learns from nor judges on."""
+    used = {(e.study, e.record.architecture) for e in data.examples}
+    return [e for e in before.examples if (e.study, e.record.architecture) not in used]
 
 
 def _row(value: dict[str, Any]) -> str:
@@ -176,8 +183,14 @@ def _row(value: dict[str, Any]) -> str:
     names = "+".join(value["studies"])
     if value["judged_on"] != value["studies"]:
         names = f"{'+'.join(value['judged_on'])}-unseen-by-{names}"
-    mode = f"{target['threads']}-threads" if target["mode"] == "latency" else f"{target['streams']}-streams"
-    return f"{names}-{mode}{'-adapted' if value['adapted_from'] else ''}"
+    before = value["adapted_from"]
+    return f"{names}-{_mode(target)}{'-from-' + _mode(before['target']) if before else ''}"
+
+
+def _mode(target: dict[str, Any]) -> str:
+    if target["mode"] == "latency":
+        return f"{target['threads']}-threads"
+    return f"{target['streams']}-streams"
 
 
 def _print(value: dict[str, Any]) -> None:

@@ -69,7 +69,9 @@ def _resnet50(path: Path) -> str:
     collected, minutes = value["collect"], value["steps_s"]["collect"] / 60
     lines = [
         f"**`resnet50`** at 224 px on {_machine(value)}: {collected['networks']} networks and "
-        f"{collected['kernels']:,} kernels measured in {minutes:.1f} minutes; "
+        f"{collected['kernels']:,} kernels measured in {minutes:.1f} minutes (preparing one network takes "
+        f"{collected['prepare_s']:.2f} s; {collected['peak_memory_gib']:.1f} GiB of memory; counters "
+        f"as read differ by {collected['counters_difference']:+.1%} from end to end); "
         f"judged on {value['report']['counts']['test_networks']} networks held out "
         f"([file](benchmarks/results/{path.name})):",
         "",
@@ -202,11 +204,17 @@ def _sliced_oracle(paths: list[Path]) -> str:
         slow, own = v["slow_over_sliced"], v["sliced_over_itself"]
         lines.append(
             f"| [{v['study']}](benchmarks/results/{path.name}) | {v['n_networks']} | {v['same_kernels']} | "
-            f"median {slow['median_ratio']:.3f}, differs by {slow['mean_absolute_difference']:.2%} | median "
-            f"{own['median_ratio']:.3f}, differs by {own['mean_absolute_difference']:.2%} | "
+            f"{_spread(slow)} | {_spread(own)} | "
             f"{v['slice_and_compile_twice_s']:.2f} s | {v['slow_road_s']:.1f} s |"
         )
     return "\n".join(lines)
+
+
+def _spread(found: dict[str, Any]) -> str:
+    return (
+        f"differs by {found['mean_absolute_difference']:.2%}, within 1 %: {found['within_1_percent']:.0%}, "
+        f"worst {found['worst']:.1%}"
+    )
 
 
 def _benchmark_app(path: Path) -> str:

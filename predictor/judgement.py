@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.bootstrap import Difference, Interval, differences, intervals, resamples
-from predictor.conformal import LEVEL
+from predictor.conformal import LEVEL, finite
 from predictor.evaluation import Evaluation
 from predictor.metrics import accuracy_of, resampled_accuracy
 from predictor.registry import BASELINES
@@ -71,12 +71,11 @@ class Judgement:
                 "level": LEVEL,
                 "coverage": self.values["coverage"],
                 "coverage_interval": self.spread["coverage"].to_json(),
-                "width": _finite(self.values["width"]),
-                "width_interval": [_finite(v) for v in self.spread["width"].to_json()],
-                "deciles": [{k: _finite(v) for k, v in d.to_json().items()} for d in deciles(own)],
+                "width": finite(self.values["width"]),
+                "deciles": [{k: finite(v) for k, v in d.to_json().items()} for d in deciles(own)],
             },
             "against": {
-                other: {name: d.to_json() for name, d in found.items() if _finite(d.value) is not None}
+                other: {name: d.to_json() for name, d in found.items() if finite(d.value) is not None}
                 for other, found in self.against.items()
             },
             "regret": None if self.regret is None else self.regret.to_json(),
@@ -105,7 +104,7 @@ def judge(
             values[e.name],
             intervals(figures[e.name]),
             _against(e.name, values, figures, baselines),
-            regret_of(measured[known], e.predicted[known], quality[known])
+            regret_of(measured[known], e.predicted[known], quality[known], seed=seed)
             if quality is not None and known.any()
             else None,
         )
@@ -142,7 +141,6 @@ def _resampled(evaluation: Evaluation, indices: NDArray[np.int64]) -> dict[str, 
     return {
         **resampled_accuracy(evaluation.measured, evaluation.predicted, indices),
         "coverage": evaluation.covered[indices].mean(axis=1),
-        "width": np.median(evaluation.width[indices], axis=1),
     }
 
 
@@ -161,7 +159,3 @@ def _against(
         for other in figures
         if other in baselines
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

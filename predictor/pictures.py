@@ -57,8 +57,8 @@ def predicted_against_measured(evaluations: Sequence[Evaluation], names: Sequenc
     return figure
 
 
-def error_over_latency(evaluation: Evaluation, names: Sequence[str], ceiling: float | None) -> Figure:
-    """The signed error of each test network, with the interval and the ceiling around none."""
+def error_over_latency(evaluation: Evaluation, names: Sequence[str], floor: float | None) -> Figure:
+    """The signed error of each test network, with the interval and the measurement's noise around none."""
     figure = new_figure()
     axes = figure.subplots()
     order = np.argsort(evaluation.measured)
@@ -70,11 +70,11 @@ def error_over_latency(evaluation: Evaluation, names: Sequence[str], ceiling: fl
         band = axes.fill_between(x[order], below[order], above[order], color=_PALE, linewidth=0, alpha=0.7)
         band.set_label("90 % interval")
     axes.axhline(0, color=GREY, linewidth=1)
-    if ceiling is not None:
+    if floor is not None:
         for sign in (-1, 1):
             axes.axhline(
-                sign * 100 * ceiling, color=GREY, linestyle="--", linewidth=1,
-                label=None if sign < 0 else "ceiling: the measurement repeats to this",
+                sign * 100 * floor, color=GREY, linestyle="--", linewidth=1,
+                label=None if sign < 0 else "floor: the noise of the measurement",
             )  # fmt: skip
     for place, name in enumerate(names):
         (mark,) = axes.plot(x[place], error[place], "o", color=_colour(evaluation), markersize=5, alpha=0.8)
@@ -84,7 +84,7 @@ def error_over_latency(evaluation: Evaluation, names: Sequence[str], ceiling: fl
     return figure
 
 
-def error_distribution(evaluations: Sequence[Evaluation], ceiling: float | None) -> Figure:
+def error_distribution(evaluations: Sequence[Evaluation], floor: float | None) -> Figure:
     """The share of test networks within an error, for each predictor."""
     figure = new_figure()
     axes = figure.subplots()
@@ -95,11 +95,11 @@ def error_distribution(evaluations: Sequence[Evaluation], ceiling: float | None)
             np.r_[0, error], np.r_[0, share], where="post", color=_colour(evaluation),
             linewidth=1.2 if order else 2.2, label=evaluation.name, zorder=3 if order else 4,
         )  # fmt: skip
-    if ceiling is not None:
-        axes.axvline(ceiling * 100, color=GREY, linestyle="--", linewidth=1)
+    if floor is not None:
+        axes.axvline(floor * 100, color=GREY, linestyle="--", linewidth=1)
         axes.annotate(
-            " ceiling: the measurement\n itself repeats to this",
-            (ceiling * 100, 3),
+            " floor: the noise of\n the measurement itself",
+            (floor * 100, 3),
             color="#5f6368",
             fontsize=8,
         )
@@ -145,7 +145,7 @@ def coverage_by_latency(judgement: Judgement) -> Figure:
     return figure
 
 
-def learning_curves(points: Sequence[Point], ceiling: float | None) -> Figure:
+def learning_curves(points: Sequence[Point], floor: float | None) -> Figure:
     """Mean error against networks learned from: a line through the mean of the draws, each draw a dot."""
     figure = new_figure(10, 4)
     axes = figure.subplots()
@@ -156,8 +156,10 @@ def learning_curves(points: Sequence[Point], ceiling: float | None) -> Figure:
         colour = _COLOURS.get(name, INK)
         axes.plot(sizes, means, color=colour, linewidth=2.2 if name == points[0].name else 1.2, label=name)
         axes.plot([p.n for p in own], [100 * p.mape for p in own], "o", color=colour, markersize=3, alpha=0.6)
-    if ceiling is not None:
-        axes.axhline(100 * ceiling, color=GREY, linestyle="--", linewidth=1, label="ceiling")
+    if floor is not None:
+        axes.axhline(
+            100 * floor, color=GREY, linestyle="--", linewidth=1, label="floor: noise of the measurement"
+        )
     axes.set(xscale="log", yscale="log", xlabel="networks learned from", ylabel="mean error, %")
     sizes = sorted({p.n for p in points})
     axes.set_xticks(sizes, [str(n) for n in sizes])
@@ -172,7 +174,7 @@ def learning_curves(points: Sequence[Point], ceiling: float | None) -> Figure:
 def chosen_front(
     judgement: Judgement, quality: NDArray[np.float64], names: Sequence[str], label: str
 ) -> Figure:
-    """The measured front, and the networks that the predicted one chooses at their measured latencies."""
+    """The measured front, and the networks that are chosen by prediction, at their measured latencies."""
     assert judgement.regret is not None
     known = np.flatnonzero(np.isfinite(quality))
     own = judgement.evaluation
@@ -182,7 +184,10 @@ def chosen_front(
     axes.plot(latency, quality, "o", color=GREY, markersize=4, alpha=0.5, label="measured networks")
     best = front_of(latency, quality)
     axes.step(latency[best], quality[best], where="post", color=INK, linewidth=1.2, label="measured front")
-    for i, (place, regret) in enumerate(zip(judgement.regret.chosen, judgement.regret.regret, strict=True)):
+    worst: dict[int, float] = {}
+    for place, regret in zip(judgement.regret.chosen.tolist(), judgement.regret.regret, strict=True):
+        worst[place] = max(worst.get(place, 0.0), float(regret))
+    for i, (place, regret) in enumerate(worst.items()):
         (mark,) = axes.plot(
             latency[place], quality[place], "o", color=BLUE if regret == 0 else ORANGE, markersize=6,
             label=None if i else f"chosen by {own.name} (orange: slower than needed)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     evaluations = []
     for one in saved:
         _require_unseen(one, data)
-        evaluations.append(evaluate(one.name, one.predictor, data, one.interval))
+        interval = functools.partial(one.interval, study=study.name)
+        evaluations.append(evaluate(one.name, one.predictor, data, interval))
     trained = {e.name for e in evaluations}
     evaluations += [fit_and_evaluate(b, data, seed=data.seed) for b in BASELINES if b not in trained]
     judgements = judge(evaluations, quality, seed=data.seed)
@@ -83,7 +85,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             "kernels": sum(len(e.record.kernels) for e in data.examples),
             "ceiling_networks": ceiling["networks"],
         },
-        "ceiling": {"mape": ceiling["mape"], "kendall_tau": ceiling["kendall_tau"]},
+        "ceiling": {key: ceiling[key] for key in ("mape", "floor", "kendall_tau")},
         "quality": quality_name,
         "predictors": {j.name: j.to_json() for j in judgements},
         "learning_curve": [p.to_json() for p in points],
@@ -172,6 +174,8 @@ def _require_unseen(saved: SavedPredictor, data: Dataset) -> None:
     study = data.meta["study"]
     learned = set(saved.card["train_architectures"].get(study, ()))
     is_of_other_data = len(saved.plans) > 1 or len(learned) < len(data.train)
+    # What its base has seen, if it was adapted, it has seen too.
+    learned |= set(saved.card.get("adapted_from", {}).get("train_architectures", {}).get(study, ()))
     if is_of_other_data and learned.isdisjoint(str(e.record.architecture) for e in data.test):
         return
     raise OvnasError(

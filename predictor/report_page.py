@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor import pictures
+from predictor.bootstrap import LEVEL as CONFIDENCE
+from predictor.bootstrap import N_RESAMPLES
+from predictor.conformal import LEVEL
 from predictor.judgement import Judgement
 from predictor.learning_curve import Point
 from profiling.machine import conditions
@@ -95,7 +98,7 @@ def _headline(page: Page, material: Material) -> None:
         fact("kendall_tau", "Kendall tau"),
         fact("within_2", "within 2 %"),
         fact("within_5", "within 5 %"),
-        fact("coverage", "held by the 90 % interval"),
+        fact("coverage", f"held by the {LEVEL:.0%} interval"),
         (str(counts["train_networks"]), "networks learned from"),
         (str(counts["test_networks"]), "unseen networks judged"),
         (f"{counts['kernels']:,}", "kernels measured"),
@@ -103,7 +106,8 @@ def _headline(page: Page, material: Material) -> None:
     page.facts(facts)
     page.text(_sentence(best))
     page.text(
-        "In brackets and in small print: 95 % bootstrap intervals from 2,000 resamples of the test networks.",
+        f"In brackets and in small print: {CONFIDENCE:.0%} bootstrap intervals from {N_RESAMPLES:,} "
+        "resamples of the test networks.",
         quiet=True,
     )
 
@@ -138,8 +142,9 @@ def _networks(page: Page, material: Material) -> None:
     evaluations = [j.evaluation for j in material.judgements]
     page.heading("Networks")
     page.text(
-        "Every network here was held out from training; all predictors learned from the same others. The "
-        "ceiling is how well the measurement repeats in another process: no predictor can be better."
+        "Every network here was held out from training. The ceiling is how far two measurements of a "
+        "network, in two processes, differ; a perfect predictor would still show about 1/√2 of it (the "
+        "dashed lines), the noise of the measurement that it is judged by."
     )
     page.table(COLUMNS, _network_rows(material))
     page.figures(
@@ -148,13 +153,13 @@ def _networks(page: Page, material: Material) -> None:
             "Hover over a point for its network.",
         ),
         (
-            pictures.error_distribution(evaluations, value["ceiling"]["mape"]),
+            pictures.error_distribution(evaluations, value["ceiling"]["floor"]),
             "Higher and further left is better.",
         ),
     )
     page.figures(
         (
-            pictures.error_over_latency(best.evaluation, material.names, value["ceiling"]["mape"]),
+            pictures.error_over_latency(best.evaluation, material.names, value["ceiling"]["floor"]),
             f"Where {best.name} is wrong: above 0 it predicts too slow.",
         ),
         (
@@ -173,11 +178,11 @@ def _network_rows(material: Material) -> list[list[str | Cell]]:
     for judgement in material.judgements:
         row: list[str | Cell] = [judgement.name]
         for key in (*_FIGURES, "coverage", "width"):
-            spread = judgement.spread[key]
+            spread = judgement.spread.get(key)  # a width is the same for all networks
             row.append(
                 Cell(
                     _figure(key, judgement.values[key]),
-                    note=f"{_figure(key, spread.low)} to {_figure(key, spread.high)}",
+                    note=f"{_figure(key, spread.low)} to {_figure(key, spread.high)}" if spread else "",
                     share=judgement.values[key] if key.startswith("within") else 0.0,
                 )
             )
@@ -212,11 +217,11 @@ def _coverage(page: Page, material: Material) -> None:
     interval = material.value["predictors"][best.name]["interval"]
     page.heading("Intervals")
     if interval["width"] is None:
-        page.text("Too few networks were learned from for an interval of 90 %: it is infinitely wide.")
+        page.text(f"Too few networks were learned from for a {LEVEL:.0%} interval: it is infinitely wide.")
         return
     page.text(
-        f"The 90 % interval of {best.name} holds {interval['coverage']:.1%} of the test networks; its median "
-        f"width is {interval['width']:.2%} of the prediction."
+        f"The {LEVEL:.0%} interval of {best.name} holds {interval['coverage']:.1%} of the test networks; its "
+        f"median width is {interval['width']:.2%} of the prediction."
     )
     page.figures(
         (pictures.coverage_by_latency(best), "By latency, from the fastest to the slowest networks.")
@@ -229,23 +234,22 @@ def _decision(page: Page, material: Material) -> None:
         return
     page.heading("The decision")
     page.text(
-        "A search takes the networks that no other one beats in both predicted latency and quality. For each "
-        "that a predictor chooses so among the test networks: how much slower it really is than the fastest "
-        "measured one of at least its quality."
+        "Whoever demands a quality takes the network that is predicted to be the fastest with at least that "
+        "quality. For the quality of each test network: how much slower that choice really is than the "
+        "fastest measured one (regret)."
         + (" MACs stand for quality here, as no accuracy was given." if what == "MACs" else "")
     )
     rows: list[list[str | Cell]] = [
         [
             j.name,
-            str(len(j.regret.chosen)),
-            f"{j.regret.mean:.2%}",
+            str(len(set(j.regret.chosen.tolist()))),
+            Cell(f"{j.regret.mean:.2%}", note=f"{j.regret.spread.low:.2%} to {j.regret.spread.high:.2%}"),
             f"{j.regret.max:.2%}",
-            f"{j.regret.hypervolume_ratio:.2%}",
         ]
         for j in material.judgements
         if j.regret is not None
     ]
-    page.table(("predictor", "networks chosen", "mean regret", "largest regret", "hypervolume reached"), rows)
+    page.table(("predictor", "networks chosen", "mean regret", "largest regret"), rows)
     label = "million MACs" if what == "MACs" else what
     quality = material.quality / (1e6 if what == "MACs" else 1)
     page.figures(
@@ -263,7 +267,7 @@ def _learning(page: Page, material: Material) -> None:
     )
     page.figures(
         (
-            pictures.learning_curves(material.points, material.value["ceiling"]["mape"]),
+            pictures.learning_curves(material.points, material.value["ceiling"]["floor"]),
             "Further down is better.",
         )
     )

@@ -20,11 +20,12 @@ REPEAT_COST, SET_UP_COST = 0.75, 1.2
 
 @dataclass(frozen=True)
 class Spent:
-    """What a collection has used so far: seconds before measuring and since, and networks measured."""
+    """What a collection has used so far: seconds before measuring and since, and networks timed (a network
+    that was timed again counts again)."""
 
     set_up_s: float
     measuring_s: float
-    n_new: int
+    n_timed: int
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Budget:
         if self.networks is not None:
             return max(0, min(BLOCK, self.networks - n_measured))
         assert self.seconds is not None
-        if spent.n_new == 0:
+        if spent.n_timed == 0:
             return FIRST_BLOCK if spent.measuring_s == 0 else 0
-        each_s = spent.measuring_s / spent.n_new
+        each_s = spent.measuring_s / spent.n_timed
         left_s = self.seconds - (1 + SET_UP_COST) * spent.set_up_s - spent.measuring_s
         for n in range(BLOCK, MIN_BLOCK - 1, -1):
             if each_s * (n + REPEAT_COST * n_to_repeat(n_measured + n)) <= left_s:

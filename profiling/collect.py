@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import resource
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = cli.parser(
         "profiling.collect", "Measure INT8 sub-networks of a study, end to end and kernel by kernel."
     )
-    parser.add_argument("--budget", metavar="TIME|N", help="time in all ('5m') or networks in all ('200')")
+    parser.add_argument("--budget", metavar="TIME|N", help="of this run ('5m') or networks in all ('200')")
     parser.add_argument(
         "--merge",
         type=Path,
@@ -88,6 +89,7 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def merge(arguments: argparse.Namespace) -> dict[str, Any]:
     """Joins the networks of another file that are not in this study's yet; returns a summary."""
+    from profiling.lock import measuring
     from profiling.store import Store
 
     study = Study.load(arguments.study)
@@ -95,7 +97,7 @@ def merge(arguments: argparse.Namespace) -> dict[str, Any]:
     path = store_path(study, arguments.runs_dir)
     if arguments.merge.resolve() == path.resolve():
         raise OvnasError(f"{path} cannot be merged with itself")
-    with Store.open(arguments.merge) as other:
+    with measuring(), Store.open(arguments.merge) as other:
         if other.meta["study"] != study.name:
             raise OvnasError(f"{other.path} belongs to study {other.meta['study']!r}, not to {study.name!r}")
         own = Store.open(path) if path.is_file() else Store.create_or_open(path, other.meta)
@@ -123,8 +125,11 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
         bench, meta = _set_up(study, out, is_new=False)
         with Store.create_or_open(path, meta) as store, cli.progress(out) as bar:
             chosen = _to_repeat(store.records())
+            parent = os.getppid()
             task = bar.add_task("measuring again", total=len(chosen), note="")
             for block in even_blocks(chosen, BLOCK):
+                if os.getppid() != parent:  # the collection that asked for this was killed
+                    break
                 for architecture, rounds in zip(block, time_block(bench, block, rng), strict=True):
                     store.add_repeat(architecture, rounds)
                 bar.update(task, advance=len(block))
@@ -197,11 +202,15 @@ def _measure(
         done = n_before if budget.networks else int(begin - start)
         task = bar.add_task("measuring", total=total, completed=done, note="")
         while True:
-            spent = Spent(begin - start, now - begin, len(measured) - n_before)
+            spent = Spent(begin - start, now - begin, tries.total())
             n = budget.next_block(len(measured), spent)
             chosen = {a: reason for a, (reason, _) in itertools.islice(waiting.items(), n)}
             chosen |= chooser.next(n - len(chosen), measured)
             if not chosen:
+                if n and budget.networks:
+                    out.print(
+                        f"the space has no more networks: {len(measured)} of {budget.networks} asked for"
+                    )
                 break
             for one in measure_block(bench, list(chosen), rng):
                 architecture = one.architecture
@@ -273,7 +282,9 @@ def _summary(
         f"counters {np.mean(difference):+.1%} beside end to end, {-np.mean(unexplained):+.1%} once corrected"
     )
     if ceiling["mape"] is not None and ceiling["mape"] > 0.02:
-        out.print("warning: this machine is noisy; no predictor can be better than its ceiling")
+        out.print(
+            "warning: this machine is noisy; networks that are closer than its ceiling cannot be told apart"
+        )
     disturbed = sum(2 * r.n_flagged > r.n_rounds for r in records)
     if disturbed:
         out.print(

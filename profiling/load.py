@@ -52,7 +52,8 @@ class LoadedTimer:
         return (np.concatenate(samples) / 1e3).astype(np.float32)
 
     def per_round(self) -> int:
-        """Warms up; returns how many inferences of each stream make a round."""
+        """Warms up all streams; returns how many inferences of each make a round."""
+        self.run(2)
         return max(MIN_PER_ROUND, self._timers[0].per_round())
 
 

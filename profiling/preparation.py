@@ -16,6 +16,7 @@ from profiling.store import KernelTime
 from profiling.target import compile_model
 from profiling.timing import Timer, low
 from supernet.architecture import Architecture
+from supernet.errors import OvnasError
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -67,6 +68,11 @@ class Bench:
         prepare_s = time.perf_counter() - start
         executed = read_kernels(counted)
         times = self._counters(model, counted)
+        if not times.keys() & {item.name for item in executed}:
+            raise OvnasError(
+                "OpenVINO's counters name none of the kernels that it executes; this release is not known "
+                "to ovnas, take a tested one (see constraints.txt)"
+            )
         planned = Counter(self.plan.of(architecture))
         return Prepared(
             architecture,
@@ -87,10 +93,11 @@ class Bench:
     def _counters(self, model: ov.Model, counted: ov.CompiledModel) -> dict[str, float]:
         """Microseconds of each kernel by node name, with the target's other streams busy; read again, from a
         new compile, where inferences were interrupted."""
-        others = [
-            Timer(compile_model(model, self._of_one_stream(), pinned=False))
-            for _ in range(self.target["streams"] - 1)
-        ]
+        others: list[Timer] = []
+        if n := self.target["streams"] - 1:
+            threads = n * self._of_one_stream()["threads"]
+            load = compile_model(model, {**self.target, "threads": threads, "streams": n}, pinned=False)
+            others = [Timer(load, seed=i) for i in range(n)]
         best = under_load(functools.partial(read_counters, Timer(counted)), others)
         for _ in range(COUNTER_ATTEMPTS - 1):
             if best.is_calm:

@@ -1,7 +1,7 @@
 """Measurements on disk: one SQLite file a study, target and machine.
 
 Raw samples are kept; every summary is derived when read. One transaction a network: a kill at any
-time loses at most the network in progress.
+time loses at most the block in progress, and disturbed networks that wait to be measured again.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class Store:
             *_differing("property", self.meta["properties"], properties),
         ]
         if difference := "; ".join(filter(None, found)):
-            raise OvnasError(f"{self.path} was measured elsewhere ({difference}); take another --runs-dir")
+            raise OvnasError(
+                f"{self.path} was measured under other conditions ({difference}); take another --runs-dir"
+            )
 
     def architectures(self) -> list[Architecture]:
         """What is measured, in the order of measurement."""
@@ -226,7 +228,9 @@ class Store:
             self.add(
                 network.architecture, network.rounds, network.kernels, network.prepare_s, network.chosen_as
             )
-            if network.repeats:
+        repeated = {n.architecture for n in self.networks() if n.repeats}
+        for network in other.networks():  # also those that a killed merge has left without
+            if network.repeats and network.architecture not in repeated:
                 self.add_repeat(network.architecture, network.repeats)
         return len(fresh)
 
@@ -251,10 +255,13 @@ class Store:
 
 
 def _differing(what: str, theirs: dict[str, Any], ours: dict[str, Any] | None) -> list[str]:
+    """One line a key that is not equal in both; nothing where there is nothing to compare with."""
+    if ours is None:
+        return []
     return [
-        f"{what} {key}: {theirs.get(key)!r} there, {value!r} here"
-        for key, value in (ours or {}).items()
-        if theirs.get(key) != value
+        f"{what} {key}: {theirs.get(key)!r} there, {ours.get(key)!r} here"
+        for key in sorted({*theirs, *ours})
+        if theirs.get(key) != ours.get(key)
     ]
 
 

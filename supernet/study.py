@@ -85,7 +85,7 @@ class TargetSection:
     """
 
     mode: Literal["latency", "throughput"] = "latency"
-    threads: int = 1
+    threads: int = 0
     streams: int = 0
     batch: int = 1
 

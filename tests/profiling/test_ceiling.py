@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from profiling.ceiling import ceiling_of
@@ -22,6 +23,7 @@ def test_differences_and_ranks_of_what_was_repeated():
     assert found == {
         "networks": 3,
         "mape": pytest.approx((0.02 + 0.02 + 0) / 3),
+        "floor": pytest.approx((0.02 + 0.02 + 0) / 3 / 2**0.5),
         "kendall_tau": pytest.approx(1 / 3),
     }
 
@@ -31,3 +33,11 @@ def test_too_few_repeats_have_no_ceiling():
         found = ceiling_of(records(*pairs))
         assert (found["mape"], found["kendall_tau"]) == (None, None)
     assert ceiling_of(records((100, 101)))["networks"] == 1
+
+
+def test_the_floor_is_what_a_perfect_predictor_would_show(rng):
+    """Two noisy measurements of known latencies: the error of the truth, judged by the first."""
+    truth = rng.uniform(100, 200, 4000)
+    first, second = truth * np.exp(0.01 * rng.standard_normal((2, 4000)))
+    found = ceiling_of(records(*zip(first, second, strict=True)))
+    assert found["floor"] == pytest.approx(np.mean(np.abs(truth / first - 1)), rel=0.03)

@@ -132,6 +132,12 @@ def test_a_disturbed_network_is_measured_again_once(measure, known):
     assert (measure.flagged[once], measure.flagged[always]) == (0, 5)
 
 
+def test_a_first_block_that_is_disturbed_as_a_whole_does_not_end_the_collection(measure, known):
+    measure.disturbed = dict.fromkeys(known.architectures(300), 1)
+    assert measure(Budget(60, None))[1] > FIRST_BLOCK
+    assert sum(n == 0 for n in measure.flagged.values()) > FIRST_BLOCK
+
+
 def test_what_is_still_to_be_measured_again_when_the_time_is_used_up_is_kept(measure, known):
     measure.disturbed = {known.plan.space.largest: 1}
     assert measure(Budget(0.001, None))[1] == FIRST_BLOCK
@@ -154,6 +160,7 @@ def test_the_summary_is_of_what_is_stored(known, tmp_path, capsys):
     assert value["ceiling"] == {
         "networks": 8,
         "mape": pytest.approx(0.01, rel=1e-3),
+        "floor": pytest.approx(0.01 / 2**0.5, rel=1e-3),
         "kendall_tau": pytest.approx(1),
     }
     assert value["counters_difference"] == pytest.approx(0.3, rel=1e-4)

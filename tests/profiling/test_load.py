@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from profiling.load import LoadedTimer, busy, level_of, make_timer, samples_per_s, under_load
-from profiling.machine import allowed_threads, throughput_target
+from profiling.machine import default_threads, throughput_target
 from profiling.target import compile_model
 from profiling.timing import Timer, low
 
@@ -50,8 +50,8 @@ def test_throughput_follows_from_the_time_an_inference_holds_its_stream(known):
     assert level_of(known.target) is low
 
 
-def test_the_target_of_throughput_keeps_all_cpus_busy(known):
-    n = allowed_threads()
+def test_the_target_of_throughput_keeps_all_physical_cores_busy(known):
+    n = default_threads()
     expected = {"mode": "throughput", "threads": n, "streams": n, "batch": 1}
     assert throughput_target(known.target) == expected
 

@@ -250,7 +250,7 @@ def test_other_conditions_are_refused_and_named(known, copy, key, fact, named):
     before = copy.read_bytes()
     meta = known.meta()
     with (
-        pytest.raises(OvnasError, match=rf"measured elsewhere \({named}"),
+        pytest.raises(OvnasError, match=rf"measured under other conditions \({named}"),
         Store.create_or_open(copy, {**meta, key: {**meta[key], **fact}}),
     ):
         pass
@@ -351,6 +351,7 @@ def test_merging_joins_what_is_new(known, tmp_path):
     [
         ({"machine": {"openvino": "2031.1"}}, "openvino: '2031.1' there"),
         ({"target": {"threads": 7}}, "target threads: 7 there, 1 here"),
+        ({"properties": {"PRECISION": "bf16"}}, "property PRECISION: 'bf16' there, None here"),
     ],
 )
 def test_merging_refuses_other_conditions_and_names_them(known, tmp_path, changes, named):
