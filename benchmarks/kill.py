@@ -46,20 +46,36 @@ def main() -> None:
             begin = time.monotonic()
             if not kills:  # once: how long a start takes until its first networks are there
                 while networks_of(path) == 0:
+                    require_running(process)
                     time.sleep(0.2)
                 start_s = time.monotonic() - begin
-            after_s = float(rng.uniform(0, 2.5 * start_s))
+            after_s = float(rng.uniform(0, 1.6 * start_s))
             time.sleep(after_s)
+            require_running(process)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             found = check(path, kept)
             kills.append({"after_s": round(time.monotonic() - begin, 2), **found.counts})
             print(f"kill {len(kills)}: {kills[-1]}", flush=True)
             kept = found.networks
+        command[-1] = str(len(kept) + 4)
+        goes_on = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        n_after = len(check(path, kept).networks)
     faults = {key: sum(k[key] for k in kills) for key in ("lost", "doubled", "cut", "corrupt")}
-    value = {"study": arguments.study, "kills": kills, **faults}
+    value = {
+        "study": arguments.study,
+        "kills": kills,
+        **faults,
+        "next_start": {"exit_code": goes_on.returncode, "networks_before": len(kept), "networks": n_after},
+    }
     print(faults)
     write_result(f"kill-{arguments.study}", value)
+
+
+def require_running(process: subprocess.Popen[bytes]) -> None:
+    """A collection that has ended by itself was not killed."""
+    if process.poll() is not None:
+        raise SystemExit(f"the collection ended by itself with {process.returncode}; nothing is shown")
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,7 @@ def write_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
             "model": f'factory = "ovnas_tests_factory:{factory}"\ninput_shape = [3, 16, 16]',
             "data": f'name = "{data}"',
             "space": "width = [0.5, 1.0]\ndivisor = 4",
+            "target": "threads = 1",
             "train": "pretrain_epochs = 6\nepochs = 4\nn_random = 1",
             "search": "calibration_samples = 64\nmax_accuracy_drop = 100",
         }

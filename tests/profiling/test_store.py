@@ -338,7 +338,7 @@ def test_merging_joins_what_is_new(known, tmp_path):
     with Store.open(second) as other, Store.open(first) as store:
         assert store.merge(other) == 4
         assert store.merge(other) == 0
-        assert [r.repeat_us > 0 for r in store.records()] == [False] * 6 + [True] * 2 + [False] * 2
+        assert [r.repeat_us > 0 for r in store.records()] == [True] * 8 + [False] * 2
     whole = records_of(second)
     for joined, expected in zip(records_of(first), whole, strict=True):
         assert joined.architecture == expected.architecture
