@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="resnet50")
     parser.add_argument("--disturbed", action="store_true", help="with a busy process on another CPU")
+    parser.add_argument("--run", default="", help="a name for one more run's file, beside the others")
     parser.add_argument("--into", help=argparse.SUPPRESS)
     parser.add_argument("--busy", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0)
@@ -74,7 +75,8 @@ def main() -> None:
         "estimators": rows,
     }
     print({key: value[key] for key in ("flagged_rounds", "rounds")})
-    write_result(f"repeatability-{arguments.study}{'-disturbed' if arguments.disturbed else ''}", value)
+    parts = [arguments.study, "disturbed" if arguments.disturbed else "", arguments.run]
+    write_result("-".join(["repeatability", *filter(None, parts)]), value)
 
 
 @contextmanager

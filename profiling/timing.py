@@ -140,7 +140,7 @@ def interleave(
 ) -> list[list[Round]]:
     """Measures all networks in `rounds` interleaved rounds, each in random order, the anchor first and
     last in each. `anchors` are compiled copies of the one anchor, which take turns: where in memory a copy
-    lies makes up to a per cent.
+    lies makes a difference.
 
     A network's round is flagged if the anchor moved in it, or if its mean runs away from its median;
     as many rounds as are flagged for any network are measured again, up to EXTRA_ROUNDS. Returns the
