@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import datetime
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from profiling.machine import read_machine
+from profiling.machine import has_vnni, read_machine
 from supernet.checkpoint import write_json
 
 FOLDER = Path(__file__).parent / "results"
 
 
-def write_result(name: str, value: dict[str, Any]) -> Path:
-    """Writes `results/<name>-<cpu>.json` with the machine and the date."""
+def write_result(name: str, value: dict[str, Any], *, activity: dict[str, Any] | None = None) -> Path:
+    """Writes `results/<name>-<cpu>.json` with the machine, the date and the revision; `activity` is what
+    `profiling.activity.read_activity` said before the benchmark's own work began."""
     machine = read_machine()
     cpu = re.sub(r"[^a-z0-9]+", "-", machine["cpu_model"].lower()).strip("-") or "cpu"
-    vnni = "vnni" if "avx512_vnni" in machine["flags"] else "no-vnni"
+    vnni = "vnni" if has_vnni(machine) else "no-vnni"
     path = FOLDER / f"{name}-{cpu}-{vnni}-{machine['logical_cpus']}cpu.json"
-    write_json({"date": datetime.date.today().isoformat(), "machine": machine, **value}, path)
+    conditions: dict[str, Any] = {"date": datetime.date.today().isoformat(), "revision": revision()}
+    if activity is not None:
+        conditions["activity_before"] = activity
+    write_json({**conditions, "machine": machine, **value}, path)
     print(f"wrote {path}")
     return path
+
+
+def revision() -> str:
+    """The commit that is measured, "-dirty" if files were changed since; "unknown" outside of a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        result = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()

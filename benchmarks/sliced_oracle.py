@@ -2,7 +2,9 @@
 
 `python benchmarks/sliced_oracle.py --study resnet50`: for each architecture, whether both execute the
 same kernels, the latency of the slow road's graph over the sliced one's in the same interleaved rounds,
-and what each road takes. `--networks 2` to try it.
+and what each road takes. Each graph is compiled several times, for where a network lies in memory makes a
+difference: how far two compiles of one graph differ is what the comparison of two graphs can tell.
+`--networks 2` to try it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import argparse
 import itertools
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ import torch
 from results_file import write_result
 from torch import Tensor
 
+from profiling.activity import read_activity
 from profiling.coverage import space_filling
 from profiling.kernel import read_kernels
 from profiling.lock import measuring
@@ -37,14 +40,16 @@ if TYPE_CHECKING:
     from supernet.architecture import Architecture
 
 NETWORKS, BLOCK, ROUNDS = 20, 5, 24
+# Compiles of each graph that are timed.
+COPIES = 3
 CALIBRATION_SAMPLES = 8
 
 
 @dataclass(frozen=True)
 class Compared:
     """One architecture on both roads. `slow_s` is extract, convert, quantise and compile; `sliced_s`
-    slice and compile twice, as a collection does. `latency_ratio` is the slow road's latency over the
-    sliced graph's, `self_ratio` that of a second compile of the sliced graph."""
+    slice and compile twice, as a collection does. `sliced` and `slow` are the latencies of each graph's
+    compiles, relative to the anchor's."""
 
     architecture: str
     n_kernels: int
@@ -53,8 +58,18 @@ class Compared:
     is_planned: bool
     sliced_s: float
     slow_s: float
-    latency_ratio: float = float("nan")
-    self_ratio: float = float("nan")
+    sliced: tuple[float, ...] = ()
+    slow: tuple[float, ...] = ()
+
+    @property
+    def latency_ratio(self) -> float:
+        """The slow road's latency over the sliced graph's, one compile of each."""
+        return self.slow[0] / self.sliced[0]
+
+    @property
+    def mean_ratio(self) -> float:
+        """As `latency_ratio`, of the means over all compiles."""
+        return sum(self.slow) / sum(self.sliced)
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    activity = read_activity()
     study, rng = Study.load(arguments.study), np.random.default_rng(arguments.seed)
     with measuring():
         rows = measure(study, arguments.networks, arguments.rounds, rng)
@@ -80,12 +96,15 @@ def main() -> None:
         "study": study.name,
         "target": read_target(study.target),
         "rounds": arguments.rounds,
+        "copies": COPIES,
         "seed": arguments.seed,
         **summary(rows),
-        "networks": [asdict(row) for row in rows],
+        "networks": [
+            {**asdict(row), "latency_ratio": row.latency_ratio, "mean_ratio": row.mean_ratio} for row in rows
+        ],
     }
     print({key: found for key, found in value.items() if key != "networks"})
-    write_result(f"sliced_oracle-{study.name}", value)
+    write_result(f"sliced_oracle-{study.name}", value, activity=activity)
 
 
 def measure(study: Study, n: int, rounds: int, rng: np.random.Generator) -> list[Compared]:
@@ -106,12 +125,14 @@ def measure(study: Study, n: int, rounds: int, rng: np.random.Generator) -> list
         release_freed_memory()
         both = [prepare(a, network, bench, example, samples) for a in block]
         release_freed_memory()
-        # The sliced graph twice: its ratio to itself is what the measurement can tell.
-        timers = [bench.timer(m) for item in both for m in (item.sliced, item.sliced, item.slow)]
+        # In turn, so that neither road's compiles lie together.
+        timers = [
+            bench.timer(model) for item in both for _ in range(COPIES) for model in (item.sliced, item.slow)
+        ]
         found = [ratio(own) for own in interleave(timers, bench.anchors(), rng, rounds=rounds)]
-        for item, sliced, again, slow in zip(both, found[::3], found[1::3], found[2::3], strict=True):
-            fields = {**asdict(item.compared), "latency_ratio": slow / sliced, "self_ratio": again / sliced}
-            rows.append(Compared(**fields))
+        for i, item in enumerate(both):
+            own = found[2 * COPIES * i : 2 * COPIES * (i + 1)]
+            rows.append(replace(item.compared, sliced=tuple(own[::2]), slow=tuple(own[1::2])))
             print(f"{len(rows)}/{n}", describe(rows[-1]), flush=True)
     return rows
 
@@ -155,7 +176,9 @@ def summary(rows: list[Compared]) -> dict[str, Any]:
     }
     for name, ratios in (
         ("slow_over_sliced", [row.latency_ratio for row in rows]),
-        ("sliced_over_itself", [row.self_ratio for row in rows]),
+        ("sliced_over_itself", [row.sliced[1] / row.sliced[0] for row in rows]),
+        ("slow_over_itself", [row.slow[1] / row.slow[0] for row in rows]),
+        ("mean_slow_over_mean_sliced", [row.mean_ratio for row in rows]),
     ):
         off = np.abs(np.array(ratios) - 1)
         result[name] = {
@@ -173,7 +196,7 @@ def describe(row: Compared) -> str:
     kernels = "same kernels" if row.same_order else "OTHER KERNELS OR ORDER"
     return (
         f"{row.architecture}: {row.n_kernels} kernels, {kernels}{'' if row.is_planned else ', NOT PLANNED'}, "
-        f"slow/sliced {row.latency_ratio:.4f} (itself {row.self_ratio:.4f}), "
+        f"slow/sliced {row.latency_ratio:.4f}, of {COPIES} compiles {row.mean_ratio:.4f}, "
         f"{row.sliced_s:.2f} s and {row.slow_s:.2f} s"
     )
 
