@@ -3,8 +3,8 @@
 The same IR files are timed by `profiling` and by `benchmark_app -hint none -nstreams N -nthreads N` in turn,
 now the one first, now the other, in latency mode with one stream and in throughput mode with two. Like is
 compared with like: the median of all inferences in latency mode, the mean (streams over throughput) in
-throughput mode. What a collection keeps in latency mode, the low end of short rounds, is below any median:
-its difference is reported beside.
+throughput mode. What a collection keeps refers to the median over rounds of the anchor's level, and a level
+is the low end of a round in latency mode, below its median: that difference is reported beside.
 """
 
 from __future__ import annotations
@@ -89,7 +89,6 @@ def compare(file: Path, target: dict[str, Any]) -> dict[str, Any]:
 
     from profiling.load import busy, level_of, make_timer
     from profiling.target import compile_model, core
-    from profiling.timing import ROUND_QUANTILE
 
     timer, level = make_timer(compile_model(core().read_model(file), target), target), level_of(target)
     n = timer.per_round()
@@ -100,7 +99,7 @@ def compare(file: Path, target: dict[str, Any]) -> dict[str, Any]:
         samples = [timer.run(n) for _ in range(rounds)]
         pooled = np.concatenate(samples)
         ours.append(busy(pooled) if target["mode"] == "throughput" else float(np.median(pooled)))
-        kept.append(float(np.quantile([level(own) for own in samples], ROUND_QUANTILE)))
+        kept.append(float(np.median([level(own) for own in samples])))
 
     for i in range(TIMES):
         if i % 2 == 0:

@@ -3,12 +3,14 @@
 30 sub-networks by the protocol of `profiling.timing`, the maximal network as anchor, in two fresh
 processes: mean absolute difference and Kendall's tau, for several estimators on the same raw samples.
 `--disturbed` keeps another CPU busy for a third of the time, in bursts of random length.
+`--samples FILE` keeps what was measured, or estimates again from what is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -20,9 +22,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from results_file import write_result
+from results_file import revision, write_result
 from scipy.stats import kendalltau
 
+from profiling.activity import read_activity
+from profiling.preparation import ANCHORS
 from profiling.timing import ROUND_QUANTILE
 
 if TYPE_CHECKING:
@@ -39,6 +43,9 @@ def main() -> None:
     parser.add_argument("--study", default="resnet50")
     parser.add_argument("--disturbed", action="store_true", help="with a busy process on another CPU")
     parser.add_argument("--run", default="", help="a name for one more run's file, beside the others")
+    parser.add_argument(
+        "--samples", type=Path, metavar="FILE", help="where levels of all rounds are kept (.npz)"
+    )
     parser.add_argument("--into", help=argparse.SUPPRESS)
     parser.add_argument("--busy", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0)
@@ -48,12 +55,12 @@ def main() -> None:
     if arguments.into:
         np.savez(arguments.into, **measure(arguments.study, arguments.seed))
         return
-    with tempfile.TemporaryDirectory() as scratch, disturbance(arguments.disturbed):
-        files = [Path(scratch) / f"{i}.npz" for i in range(2)]
-        for seed, file in enumerate(files):
-            command = [sys.executable, __file__, "--study", arguments.study, "--into", str(file)]
-            subprocess.run([*command, "--seed", str(seed)], check=True)
-        found = [dict(np.load(file)) for file in files]
+    if arguments.samples is not None and arguments.samples.exists():
+        found, conditions = read_samples(arguments.samples)
+    else:
+        found, conditions = measure_twice(arguments.study, arguments.disturbed)
+        if arguments.samples is not None:
+            write_samples(arguments.samples, found, conditions)
     first, second = map(estimates, found)
     rows = {
         name: {
@@ -66,17 +73,48 @@ def main() -> None:
     for name, row in rows.items():
         print(f"{name:62s} {row['mean_absolute_difference']:.2%}  tau {row['kendall_tau']:.3f}")
     value = {
-        "study": arguments.study,
+        **conditions,
         "networks": NETWORKS,
-        "disturbed": arguments.disturbed,
         "flagged_rounds": float(np.mean([np.nanmean(f["flagged"]) for f in found])),
         "rounds": [int(n) for f in found for n in f["rounds"]],
         "latency_range_us": [float(first[OURS].min()), float(first[OURS].max())],
         "estimators": rows,
     }
     print({key: value[key] for key in ("flagged_rounds", "rounds")})
-    parts = [arguments.study, "disturbed" if arguments.disturbed else "", arguments.run]
+    parts = [conditions["study"], "disturbed" if conditions["disturbed"] else "", arguments.run]
     write_result("-".join(["repeatability", *filter(None, parts)]), value)
+
+
+Raw = dict[str, NDArray[Any]]
+
+
+def measure_twice(study: str, is_disturbed: bool) -> tuple[list[Raw], dict[str, Any]]:
+    """What `measure` finds in two fresh processes, and under which conditions."""
+    conditions = {
+        "study": study,
+        "disturbed": is_disturbed,
+        "measured_revision": revision(),
+        "activity_before": read_activity(),
+    }
+    with tempfile.TemporaryDirectory() as scratch, disturbance(is_disturbed):
+        files = [Path(scratch) / f"{i}.npz" for i in range(2)]
+        for seed, file in enumerate(files):
+            command = [sys.executable, __file__, "--study", study, "--into", str(file)]
+            subprocess.run([*command, "--seed", str(seed)], check=True)
+        return [dict(np.load(file)) for file in files], conditions
+
+
+def write_samples(path: Path, found: list[Raw], conditions: dict[str, Any]) -> None:
+    """Both processes' arrays under the names `0_own`, `1_own`, ...; the conditions as JSON text."""
+    arrays = {f"{i}_{name}": value for i, raw in enumerate(found) for name, value in raw.items()}
+    np.savez(path, conditions=np.array(json.dumps(conditions)), **arrays)
+
+
+def read_samples(path: Path) -> tuple[list[Raw], dict[str, Any]]:
+    """What `write_samples` has written."""
+    with np.load(path, allow_pickle=False) as file:
+        found = [{n[2:]: file[n] for n in file.files if n.startswith(f"{i}_")} for i in range(2)]
+        return found, json.loads(str(file["conditions"]))
 
 
 @contextmanager
@@ -156,14 +194,23 @@ def estimates(raw: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
     enough = 2 * good.sum(axis=1) >= np.isfinite(raw["own"]).sum(axis=1)
     chosen = np.where(enough[:, None], good, np.isfinite(raw["own"]))
     own, before, after = (np.where(chosen, raw[name], np.nan) for name in ("own", "before", "after"))
-    anchor = np.nanquantile(np.concatenate([before, after], axis=1), ROUND_QUANTILE, axis=1)
+    ends = np.stack([before, after], axis=1)  # (NETWORKS, 2, n_rounds)
+
+    def over_anchor(quantile: float) -> NDArray[np.float64]:
+        return usual * np.nanquantile(own, quantile, axis=1) / np.nanquantile(ends, quantile, axis=(1, 2))
+
+    copies = [np.nanquantile(ends[..., i::ANCHORS], ROUND_QUANTILE, axis=(1, 2)) for i in range(ANCHORS)]
     return {
         "mean over all samples": np.nanmean(raw["mean"], axis=1),
         "median over rounds": np.nanmedian(raw["median"], axis=1),
         "10th percentile over rounds": np.nanquantile(raw["own"], 0.1, axis=1),
         "median over rounds of ratio to one anchor": usual * np.nanmedian(raw["own"] / raw["before"], axis=1),
         "median over rounds of ratio to both": usual * np.nanmedian(raw["own"] / around, axis=1),
-        OURS: usual * np.nanquantile(own, ROUND_QUANTILE, axis=1) / anchor,
+        **{f"{q:.0%} quantile over rounds, over the anchor's": over_anchor(q) for q in (0.05, 0.1, 0.2, 0.3)},
+        "as ovnas, each copy of the anchor by itself": usual
+        * np.nanquantile(own, ROUND_QUANTILE, axis=1)
+        / np.nanmean(copies, axis=0),
+        OURS: over_anchor(ROUND_QUANTILE),
     }
 
 

@@ -30,10 +30,17 @@ def write_result(name: str, value: dict[str, Any], *, activity: dict[str, Any] |
 
 
 def revision() -> str:
-    """The commit that is measured, "-dirty" if files were changed since; "unknown" outside of a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The commit that is measured, "-dirty" if files other than results have changed since; "unknown" outside
+    of a checkout."""
     try:
-        result = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=True)
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", ":/", ":!/benchmarks/results")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return commit + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    result = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=True)
     return result.stdout.strip()

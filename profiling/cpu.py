@@ -15,6 +15,7 @@ __all__ = [
     "UNKNOWN",
     "affinity",
     "cache",
+    "core_kinds",
     "cpuinfo",
     "foreign_siblings",
     "governor",
@@ -22,6 +23,7 @@ __all__ = [
     "huge_pages",
     "hypervisor",
     "is_smt_on",
+    "memory_left",
     "numa_nodes",
     "parse_list",
     "physical_cores",
@@ -109,6 +111,20 @@ def foreign_siblings(cpus: Sequence[int], root: Path = ROOT) -> list[int]:
     return sorted(every - set(cpus))
 
 
+def core_kinds(cpus: Sequence[int], root: Path = ROOT) -> dict[str, str]:
+    """Which of `cpus` are fast cores and which are small ones, where a CPU has both: {"cpu_core": "0-7",
+    "cpu_atom": "8-15"}; empty where all are alike."""
+    found = {}
+    for name in ("cpu_core", "cpu_atom"):
+        try:
+            own = set(parse_list(read_text(root / "sys/devices" / name / "cpus"))) & set(cpus)
+        except ValueError:
+            continue
+        if own:
+            found[name] = write_list(own)
+    return found
+
+
 def is_smt_on(root: Path = ROOT) -> bool | None:
     """Whether cores run several threads; None if unknown."""
     return {"1": True, "0": False}.get(read_text(root / _CPUS / "smt/active"))
@@ -162,19 +178,32 @@ def huge_pages(root: Path = ROOT) -> str:
 
 def quota(root: Path = ROOT) -> float | None:
     """CPUs that the control groups allow (v2 or v1, the strictest up to the root), None without a limit."""
+    return min(_limits("cpu", root, _limit_v2, _limit_v1), default=None)
+
+
+def memory_left(root: Path = ROOT) -> int | None:
+    """Bytes that the control groups allow beyond what is used, cached files not counted; None without a
+    limit."""
+    return min(map(int, _limits("memory", root, _memory_left_v2, _memory_left_v1)), default=None)
+
+
+Read = Callable[[Path], float | None]
+
+
+def _limits(controller: str, root: Path, read_v2: Read, read_v1: Read) -> list[float]:
     limits: list[float] = []
     for line in read_text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:
-            limits += _limits(root / "sys/fs/cgroup", path, _limit_v2)
-        elif "cpu" in controllers.split(","):
-            for mount in ("cpu", controllers):
-                limits += _limits(root / "sys/fs/cgroup" / mount, path, _limit_v1)
-    return min(limits, default=None)
+            limits += _limits_above(root / "sys/fs/cgroup", path, read_v2)
+        elif controller in controllers.split(","):
+            for mount in (controller, controllers):
+                limits += _limits_above(root / "sys/fs/cgroup" / mount, path, read_v1)
+    return limits
 
 
-def _limits(mount: Path, path: str, read: Callable[[Path], float | None]) -> list[float]:
+def _limits_above(mount: Path, path: str, read: Read) -> list[float]:
     """The limits of a group and of all above it. In a container its path may be the host's: what is not
     there is passed over, and the mount itself is the container's group."""
     group = PurePosixPath("/", path)
@@ -196,3 +225,20 @@ def _limit_v1(folder: Path) -> float | None:
         return limit / int(read_text(folder / "cpu.cfs_period_us")) if limit > 0 else None
     except (ValueError, ZeroDivisionError):
         return None
+
+
+def _memory_left_v2(folder: Path) -> float | None:
+    return _memory_left(folder, "memory.max", "memory.current", "inactive_file")
+
+
+def _memory_left_v1(folder: Path) -> float | None:
+    return _memory_left(folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def _memory_left(folder: Path, limit: str, usage: str, cached: str) -> float | None:
+    try:
+        left = int(read_text(folder / limit)) - int(read_text(folder / usage))
+    except ValueError:  # "max", or nothing that says it
+        return None
+    entries = dict(line.split() for line in read_text(folder / "memory.stat").splitlines() if " " in line)
+    return float(max(0, left + int(entries.get(cached, 0))))

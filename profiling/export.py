@@ -22,7 +22,7 @@ def kernel_table(records: Sequence[NetworkRecord], meta: dict[str, Any]) -> pd.D
     """A row a kernel, in the order of measurement and execution, with its network's columns repeated.
 
     The columns from `architecture` on are the network's, from `position` on the kernel's; `repeat_us` is
-    empty for a network that was not repeated.
+    empty for a network that was not repeated. `macs` is a kernel's of the whole batch.
     """
     import pandas as pd
 
@@ -38,7 +38,7 @@ def kernel_table(records: Sequence[NetworkRecord], meta: dict[str, Any]) -> pd.D
                 **conditions,
                 "architecture": str(record.architecture),
                 "chosen_as": record.chosen_as,
-                "network_macs": record.macs,
+                "network_macs_per_sample": record.macs,
                 "latency_us": record.latency_us,
                 "repeat_us": record.repeat_us,
                 "overhead_us": record.overhead_us,

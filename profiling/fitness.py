@@ -81,6 +81,14 @@ def _cores(facts: Facts, threads: int) -> Iterator[Finding]:
             f"the {logical} allowed CPUs are SMT siblings on {cores} physical core(s)",
             "keep the siblings idle while measuring; threads are counted in physical cores",
         )
+    kinds = facts.get("core_kinds") or {}
+    if len(kinds) > 1:
+        which = ", ".join(f"{name} {cpus}" for name, cpus in kinds.items())
+        yield Finding(
+            "warning",
+            f"the allowed CPUs are fast and small cores ({which}): times depend on where a thread runs",
+            f"taskset -c {kinds['cpu_core']} <command>",
+        )
     if facts.get("foreign_siblings"):
         yield Finding(
             "warning",

@@ -85,6 +85,7 @@ FACTS = (
     Fact("affinity_cores", "cores", lambda: cpu.physical_cores(cpu.affinity()), False),
     Fact("affinity_numa_nodes", "nodes", lambda: cpu.numa_nodes(cpu.affinity()), False),
     Fact("foreign_siblings", "CPUs", lambda: cpu.write_list(cpu.foreign_siblings(cpu.affinity())), False),
+    Fact("core_kinds", "allowed CPUs", lambda: cpu.core_kinds(cpu.affinity()), False),
     Fact("cgroup_cpus", "CPUs", cpu.quota, False),
     Fact("governor", "", lambda: cpu.governor(cpu.affinity()), False),
     Fact("turbo", "", cpu.has_turbo, False),
@@ -246,10 +247,12 @@ def _print(
 
 
 def _shown(value: Any) -> str:
-    if value is None or value in ("", []):
+    if value is None or value in ("", [], {}):
         return "-"
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {text}" for name, text in value.items())
     if isinstance(value, list):
         return ", ".join(
             f"{v['name']} ({v['pid']}): {v['percent']} %" if isinstance(v, dict) else str(v) for v in value

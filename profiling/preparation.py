@@ -8,9 +8,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from profiling.budget import BLOCK
 from profiling.counters import read_counters
 from profiling.kernel import ExecutedKernel, read_kernels
 from profiling.load import LoadedTimer, make_timer, under_load
+from profiling.memory import available_bytes, growth_bytes, room_for
 from profiling.plan import Plan, layer_name, make_plan
 from profiling.store import KernelTime
 from profiling.target import compile_model
@@ -47,8 +49,23 @@ class Bench:
 
     def __init__(self, graphs: SlicedGraphs, target: dict[str, Any]) -> None:
         self.graphs, self.target = graphs, target
-        maximal = compile_model(graphs.model(graphs.space.largest), target)
+        model = graphs.model(graphs.space.largest)
+        (maximal, _), self._resident_bytes = growth_bytes(lambda: self._warm(model))
         self.plan: Plan = make_plan(graphs, read_kernels(maximal))
+
+    def room(self) -> int:
+        """How many networks may be resident together, for none is larger than the maximal one.
+
+        Raises OvnasError, with the remedy, if they are too few.
+        """
+        return room_for(BLOCK, ANCHORS, self._resident_bytes, available_bytes())
+
+    def _warm(self, model: ov.Model) -> tuple[ov.CompiledModel, Timer | LoadedTimer]:
+        """A compiled network and its timer, with all the memory that they take once they have run."""
+        compiled = compile_model(model, self.target)
+        timer = make_timer(compiled, self.target)
+        timer.run(1)
+        return compiled, timer
 
     def anchors(self) -> list[Timer | LoadedTimer]:
         """Copies of the maximal network: the same as a study's INT8 baseline, so that every latency is

@@ -7,12 +7,12 @@ time loses at most the block in progress, and disturbed networks that wait to be
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,40 +24,14 @@ from profiling.load import level_of
 from profiling.machine import describe_difference
 from profiling.plan import Plan
 from profiling.record import KernelTime, NetworkRecord, RawNetwork, Reason, records_of
+from profiling.store_file import KERNEL_COLUMNS, create_file, open_file
 from profiling.timing import Round, anchor_level
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
 
 __all__ = ["KernelTime", "NetworkRecord", "Store"]
 
-APPLICATION_ID = 0x6F766E61  # "ovna"
-# 1: first.
-# 2: the anchor's samples at both ends of a round, why a network was chosen, a kernel's input layout and
-#    the operations fused into it; effective properties and peaks of the machine.
-SCHEMA_VERSION = 2
-
 Process = Literal["collect", "repeat"]
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE networks (
-    id INTEGER PRIMARY KEY, architecture TEXT NOT NULL UNIQUE, macs INTEGER NOT NULL,
-    chosen_as TEXT NOT NULL, prepare_s REAL NOT NULL, measured_at REAL NOT NULL
-);
-CREATE TABLE rounds (
-    network INTEGER NOT NULL REFERENCES networks(id), process TEXT NOT NULL, position INTEGER NOT NULL,
-    is_flagged INTEGER NOT NULL, place REAL NOT NULL, samples_us BLOB NOT NULL,
-    before_us BLOB NOT NULL, after_us BLOB NOT NULL,
-    PRIMARY KEY (network, process, position)
-);
-CREATE TABLE kernels (
-    network INTEGER NOT NULL REFERENCES networks(id), position INTEGER NOT NULL, layer TEXT NOT NULL,
-    name TEXT NOT NULL, exec_type TEXT NOT NULL, in_layout TEXT NOT NULL, layout TEXT NOT NULL,
-    originals TEXT NOT NULL, counter_us REAL NOT NULL,
-    {columns}, PRIMARY KEY (network, position)
-);
-"""
-_KERNEL_COLUMNS = tuple(field.name for field in fields(Kernel))
 
 
 class Store:
@@ -74,15 +48,17 @@ class Store:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[Store]:
-        """An existing file. Raises OvnasError if there is none, or it is damaged, foreign or newer."""
+    def open(cls, path: Path, *, is_written: bool = False) -> Iterator[Store]:
+        """An existing file, to read it only unless it `is_written`.
+
+        Raises OvnasError if there is none, or it is damaged, foreign or newer.
+        """
         if not path.is_file():
             raise OvnasError(
                 f"there are no measurements at {path}; make them with python -m profiling.collect "
                 "(same --study and --runs-dir)"
             )
-        with _connection(path) as connection:
-            _check_format(connection, path)
+        with open_file(path, is_written=is_written) as connection:
             try:
                 store = cls(path, connection)
             except (ValueError, KeyError, OvnasError) as error:
@@ -92,13 +68,14 @@ class Store:
     @classmethod
     @contextmanager
     def create_or_open(cls, path: Path, meta: dict[str, Any]) -> Iterator[Store]:
-        """As `open`, or a new file with `meta`: study, machine, properties, target, plan, peak, overhead_us.
+        """As `open` to write, or a new file with `meta`: study, machine, properties, target, plan, peak,
+        overhead_us.
 
         Raises OvnasError if the file's machine, properties, target or plan is not that of `meta`.
         """
         if not path.is_file():
-            _create(path, meta)
-        with cls.open(path) as store:
+            create_file(path, meta)
+        with cls.open(path, is_written=True) as store:
             store.require(meta["machine"], meta["target"], meta["properties"])
             if Plan.from_json(meta["plan"]) != store.plan:
                 raise OvnasError(
@@ -212,6 +189,13 @@ class Store:
             for network, text, chosen_as, macs, prepare_s in rows
         ]
 
+    def n_unplanned(self) -> int:
+        """Networks that execute other kernels than the plan says of them."""
+        return sum(
+            Counter(self.plan.of(n.architecture)) != Counter(k.kernel for k in n.kernels)
+            for n in self.networks()
+        )
+
     def merge(self, other: Store) -> int:
         """Adds the networks of `other` that are not here yet; returns how many.
 
@@ -248,7 +232,7 @@ class Store:
             )
             for layer, name, exec_type, in_layout, layout, fused, counter_us, *own in self._db.execute(
                 "SELECT layer, name, exec_type, in_layout, layout, originals, counter_us, "
-                f"{', '.join(_KERNEL_COLUMNS)} FROM kernels WHERE network = ? ORDER BY position",
+                f"{', '.join(KERNEL_COLUMNS)} FROM kernels WHERE network = ? ORDER BY position",
                 (network,),
             )
         )
@@ -271,48 +255,3 @@ def _bytes(samples: NDArray[np.float32]) -> bytes:
 
 def _floats(blob: bytes) -> NDArray[np.float32]:
     return np.frombuffer(blob, dtype="<f4")
-
-
-def _create(path: Path, meta: dict[str, Any]) -> None:
-    """Writes a new file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    with _connection(partial) as connection:
-        columns = ", ".join(f"{name} NOT NULL" for name in _KERNEL_COLUMNS)
-        connection.executescript(_SCHEMA.format(columns=columns))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        rows = [(key, json.dumps(value)) for key, value in meta.items()]
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
-        connection.commit()
-    os.replace(partial, path)
-
-
-@contextmanager
-def _connection(path: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(path)
-    try:
-        yield connection
-    except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise OvnasError(f"the disk is full: free some space at {path.parent} and run again") from None
-        raise OvnasError(f"{path}: {error}") from None
-    except sqlite3.DatabaseError as error:
-        raise OvnasError(f"{path} is damaged, or no ovnas file: {error}; move it away") from None
-    finally:
-        connection.close()
-
-
-def _check_format(connection: sqlite3.Connection, path: Path) -> None:
-    """Before anything is written to the file."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
-        raise OvnasError(f"{path} is a foreign SQLite file; move it away")
-    if version != SCHEMA_VERSION:
-        raise OvnasError(f"{path} has schema {version}, but this version reads {SCHEMA_VERSION}")
-    if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
-        raise OvnasError(f"{path} is damaged; move it away")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")

@@ -186,7 +186,6 @@ def own_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     file = tmp_path_factory.mktemp("lock") / "ovnas-measuring.lock"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measuring.__wrapped__, "__defaults__", (file,))
-        patch.setenv("TMPDIR", str(file.parent))  # where the processes that we start look for it
         yield file
 
 

@@ -284,7 +284,7 @@ def test_collect_train_and_report(write_study, own_lock, tmp_path, monkeypatch):
     assert value["counts"]["kernels"] == collected["kernels"]
     assert value["study"] == "tiny"
 
-    monkeypatch.setattr(collect, "_repeat_in_fresh_process", lambda *_: None)
+    monkeypatch.setattr(collect, "repeat_in_fresh_process", lambda *_: None)
     path = collect.store_path(cli.argparse.Namespace(name="tiny"), runs)
     before = repr(load_dataset([path]).examples)
     again = run(collect.main, *options, "--budget", "14")

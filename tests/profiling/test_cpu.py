@@ -138,3 +138,35 @@ def test_affinity_is_that_of_the_process():
     found = cpu.affinity()
     assert found == sorted(set(found))
     assert 1 <= cpu.physical_cores(found) <= len(found) <= os.cpu_count()
+
+
+GROUP_V2 = {
+    "proc/self/cgroup": "0::/a/b\n",
+    "sys/fs/cgroup/a/memory.max": "1000\n",
+    "sys/fs/cgroup/a/memory.current": "700\n",
+    "sys/fs/cgroup/a/memory.stat": "anon 500\ninactive_file 100\n",
+    "sys/fs/cgroup/a/b/memory.max": "max\n",
+    "sys/fs/cgroup/a/b/memory.current": "600\n",
+}
+GROUP_V1 = {
+    "proc/self/cgroup": "5:cpu,cpuacct:/\n4:memory:/c\n",
+    "sys/fs/cgroup/memory/c/memory.limit_in_bytes": "900\n",
+    "sys/fs/cgroup/memory/c/memory.usage_in_bytes": "950\n",
+    "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+    "sys/fs/cgroup/memory/memory.usage_in_bytes": "950\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [(GROUP_V2, 400), (GROUP_V1, 0), ({}, None), ({"proc/self/cgroup": "0::/\n"}, None)],
+)
+def test_memory_that_a_control_group_leaves(make_root, files, left):
+    assert cpu.memory_left(make_root(files)) == left
+
+
+def test_fast_and_small_cores_are_told_apart(make_root):
+    root = make_root({"sys/devices/cpu_core/cpus": "0-7\n", "sys/devices/cpu_atom/cpus": "8-15\n"})
+    assert cpu.core_kinds(range(16), root) == {"cpu_core": "0-7", "cpu_atom": "8-15"}
+    assert cpu.core_kinds([2, 3], root) == {"cpu_core": "2-3"}
+    assert cpu.core_kinds([0], root / "proc") == {}

@@ -42,6 +42,7 @@ def test_a_row_a_kernel(known, records, table):
         assert list(rows["position"]) == list(range(len(record.kernels)))
         assert list(rows["layer"]) == [k.layer for k in record.kernels]
         assert list(rows["macs"]) == [k.kernel.macs for k in record.kernels]
+        assert set(rows["network_macs_per_sample"]) == {record.macs}
         total = rows["time_us"].sum() + rows["overhead_us"].iloc[0]
         assert total == pytest.approx(rows["latency_us"].iloc[0])
         for name in dataclasses.asdict(record.kernels[0].kernel):

@@ -45,6 +45,10 @@ def test_a_quiet_machine_is_fit():
         ({"affinity_cores": 16}, 16, "note", "32 allowed CPUs are SMT siblings on 16", "idle"),
         ({"affinity_cores": 16}, 17, "warning", "17 threads on 16 physical", r"threads = 16"),
         ({"foreign_siblings": "4-5"}, 1, "warning", r"CPU 4-5\) are open to others", "whole cores"),
+        (
+            {"core_kinds": {"cpu_core": "0-7", "cpu_atom": "8-15"}},
+            *(1, "warning", "fast and small cores.*cpu_atom 8-15", "taskset -c 0-7"),
+        ),
         ({"cgroup_cpus": 4.0}, 4, "warning", r"quota of 4 CPU\(s\) on 32", "--cpuset-cpus"),
         ({"cgroup_cpus": 32.5}, 4, "warning", "quota of 32.5", "--cpuset-cpus"),
         ({"busy": [CHROME]}, 1, "warning", r"chromium \(process 12, 98 %", "stop them"),
@@ -66,7 +70,15 @@ def test_each_flaw_is_one_finding_with_its_remedy(change, threads, severity, wha
         assert re.search(pattern, text)
 
 
-@pytest.mark.parametrize("change", [{"cgroup_cpus": 32.0}, {"load_1m": 4.0}, {"hypervisor": "none"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cgroup_cpus": 32.0},
+        {"load_1m": 4.0},
+        {"hypervisor": "none"},
+        {"core_kinds": {"cpu_core": "0-3"}},
+    ],
+)
 def test_what_does_no_harm_is_not_found(change):
     assert find_unfit({**QUIET, **change}, 1) == []
 

@@ -6,14 +6,18 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from profiling.plan import Plan
-from profiling.store import APPLICATION_ID, SCHEMA_VERSION, Store
+from profiling.store import Store
+from profiling.store_file import APPLICATION_ID, SCHEMA_VERSION
 from profiling.timing import Round
 from supernet import OvnasError
 
@@ -117,7 +121,7 @@ def test_an_empty_store_has_no_records(known, tmp_path):
 def test_repeating_again_replaces(known, copy):
     architecture = known.plan.space.largest
     for scale in (1.05, 0.97):
-        with Store.open(copy) as store:
+        with Store.open(copy, is_written=True) as store:
             store.add_repeat(architecture, known.rounds(architecture, 7, scale))
     record = next(r for r in records_of(copy) if r.architecture == architecture)
     assert record.repeat_us == pytest.approx(0.97 * record.latency_us, rel=1e-6)
@@ -277,7 +281,7 @@ def test_a_network_is_added_whole_or_not_at_all(known, copy):
     """An error in the middle of a network's rows leaves none of them."""
     architecture = known.architectures(N + 1)[-1]
     kernels = [*known.kernels(architecture), None]
-    with Store.open(copy) as store, pytest.raises(AttributeError):
+    with Store.open(copy, is_written=True) as store, pytest.raises(AttributeError):
         store.add(architecture, known.rounds(architecture), kernels, 0.1)
     assert len(records_of(copy)) == N
     with sqlite3.connect(copy) as connection:
@@ -294,7 +298,7 @@ from profiling.coverage import space_filling
 from profiling.store import KernelTime, Store
 from profiling.timing import Round
 samples = np.full(1000, 100, np.float32)
-with Store.open(pathlib.Path(sys.argv[1])) as store:
+with Store.open(pathlib.Path(sys.argv[1]), is_written=True) as store:
     known = set(store.architectures())
     for a in space_filling(store.plan.space, np.random.default_rng(0)):
         if a not in known:
@@ -326,6 +330,65 @@ def test_kill_9_keeps_what_was_finished(known, copy, n_seen):
     assert len(records_of(copy)) == n + 1
 
 
+@pytest.fixture
+def read_only(measured) -> Iterator[Path]:
+    """A file, left by a writer, in a folder where nothing may be written, by whoever runs the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.sqlite"
+        path.write_bytes(measured.read_bytes())
+        path.chmod(0o444)
+        Path(folder).chmod(0o555)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(65534)
+        try:
+            yield path
+        finally:
+            if is_root:
+                os.seteuid(0)
+            Path(folder).chmod(0o755)
+
+
+def test_a_file_is_read_where_nothing_may_be_written(known, read_only):
+    with pytest.raises(OSError, match="denied"):
+        (read_only.parent / "x").touch()
+    with Store.open(read_only) as store:
+        assert len(store.records()) == N
+    with (
+        pytest.raises(OvnasError, match=r"readonly|unable to open"),
+        Store.create_or_open(read_only, known.meta()),
+    ):
+        pass
+
+
+def test_measurements_in_a_log_that_cannot_be_read_are_not_passed_over(read_only, monkeypatch):
+    monkeypatch.setattr(Path, "stat", lambda self, **_: SimpleNamespace(st_size=9, st_mode=0o100444))
+    with pytest.raises(OvnasError, match=r"last measurements are in m\.sqlite-wal"), Store.open(read_only):
+        pass
+
+
+def test_reading_changes_nothing(copy):
+    with sqlite3.connect(copy) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    before = copy.read_bytes()
+    with Store.open(copy) as store:
+        architecture = store.architectures()[0]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            store.add_repeat(architecture, store.networks()[0].rounds)
+    assert copy.read_bytes() == before
+    assert [p.name for p in copy.parent.iterdir()] == [copy.name]
+
+
+def test_networks_that_execute_other_kernels_than_planned_are_counted(known, tmp_path):
+    first, second = known.architectures(2)
+    with Store.create_or_open(tmp_path / "m.sqlite", known.meta()) as store:
+        store.add(first, known.rounds(first), known.kernels(first), 0.1)
+        assert store.n_unplanned() == 0
+        store.add(second, known.rounds(second), known.kernels(second)[1:], 0.1)
+        assert store.n_unplanned() == 1
+
+
 def test_why_a_network_was_chosen_is_kept(known, tmp_path):
     with Store.create_or_open(tmp_path / "m.sqlite", known.meta()) as store:
         for a, reason in zip(known.architectures(3), ("extreme", "filling", "unsure"), strict=True):
@@ -335,7 +398,7 @@ def test_why_a_network_was_chosen_is_kept(known, tmp_path):
 
 def test_merging_joins_what_is_new(known, tmp_path):
     first, second = known.write(tmp_path / "a.sqlite", 6), known.write(tmp_path / "b.sqlite", 10, 8)
-    with Store.open(second) as other, Store.open(first) as store:
+    with Store.open(second) as other, Store.open(first, is_written=True) as store:
         assert store.merge(other) == 4
         assert store.merge(other) == 0
         assert [r.repeat_us > 0 for r in store.records()] == [True] * 8 + [False] * 2
