@@ -1,75 +1,189 @@
 """kill -9 at random moments of a collection: `python benchmarks/kill.py --study digits --kills 20`.
 
-After each kill: the file is whole, every network that was committed is still there with all of its
-kernels and rounds, none is there twice; and the next start goes on from there.
+Half of the kills hit a collection while it sets up or measures, the others while a second process measures a
+share of the networks again: both processes at once, or one of the two alone; half of these just as a network
+is being written.
+After each: the file is whole, every network that was committed is there with all of its kernels and rounds,
+none is there twice, and the next start goes on from there. `--runs-dir DIR` keeps what was done, so that a
+second call with the same folder and more kills goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results_file import write_result
+import psutil
+from results_file import revision, write_result
+
+from profiling.budget import n_to_repeat
 
 # Networks a start may add before it would end by itself.
 AHEAD = 200
+FIRST, BOTH, SECOND, FIRST_ALONE = (
+    "measuring",
+    "repeating, both processes",
+    "repeating, the second process",
+    "repeating, the first process",
+)
+KINDS = (FIRST, FIRST, BOTH, FIRST, BOTH, SECOND)
+POLL_S = 0.002
+FAULTS = ("lost", "lost_repeats", "doubled", "cut", "corrupt")
+
+
+@dataclass
+class State:
+    """What the kills so far have shown, kept between calls."""
+
+    study: str
+    revision: str
+    start_s: float = 0.0
+    kills: list[dict[str, Any]] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a killed collection left behind, and what is wrong with it."""
+
+    networks: list[str]
+    repeated: list[str]
+    counts: dict[str, int]
 
 
 def main() -> None:
     from profiling.collect import store_path
+    from supernet.checkpoint import write_json
     from supernet.study import Study
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="digits")
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=20, help="in all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--runs-dir", help="where measurements and kills are kept")
     arguments = parser.parse_args()
-    rng = np.random.default_rng(arguments.seed)
-    kills: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as runs:
+    folder = tempfile.TemporaryDirectory() if arguments.runs_dir is None else nullcontext(arguments.runs_dir)
+    with folder as runs:
         path = store_path(Study.load(arguments.study), Path(runs))
-        kept: list[str] = []
-        start_s = 0.0
-        while len(kills) < arguments.kills:
-            command = [sys.executable, "-m", "profiling.collect", "--study", arguments.study, "--json"]
-            command += ["--runs-dir", runs, "--budget", str(len(kept) + AHEAD)]
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            begin = time.monotonic()
-            if not kills:  # once: how long a start takes until its first networks are there
-                while networks_of(path) == 0:
-                    require_running(process)
-                    time.sleep(0.2)
-                start_s = time.monotonic() - begin
-            after_s = float(rng.uniform(0, 1.6 * start_s))
-            time.sleep(after_s)
-            require_running(process)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            found = check(path, kept)
-            kills.append({"after_s": round(time.monotonic() - begin, 2), **found.counts})
-            print(f"kill {len(kills)}: {kills[-1]}", flush=True)
-            kept = found.networks
-        command[-1] = str(len(kept) + 4)
-        goes_on = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        n_after = len(check(path, kept).networks)
-    faults = {key: sum(k[key] for k in kills) for key in ("lost", "doubled", "cut", "corrupt")}
+        notes = Path(runs) / "kills.json"
+        state = State(arguments.study, revision())
+        if notes.exists():
+            state = State(**json.loads(notes.read_text()))
+        command = [sys.executable, "-m", "profiling.collect", "--study", arguments.study, "--json"]
+        command += ["--runs-dir", runs, "--budget"]
+        while len(state.kills) < arguments.kills:
+            n = len(state.kills)
+            # The last: a second process that is left alone ends its block, and nothing is left to repeat.
+            kind = FIRST_ALONE if n == arguments.kills - 1 else KINDS[n % len(KINDS)]
+            kill(state, path, command, kind, np.random.default_rng([arguments.seed, n]))
+            write_json(asdict(state), notes)
+            print(f"kill {n + 1}: {state.kills[-1]}", flush=True)
+        n_before, n_repeated = len(state.networks), len(state.repeated)
+        goes_on = subprocess.run(
+            [*command, str(n_before + 4)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+        )
+        after = check(path, state)
+    faults = {key: sum(k[key] for k in [*state.kills, after.counts]) for key in FAULTS}
     value = {
-        "study": arguments.study,
-        "kills": kills,
+        "study": state.study,
+        "measured_revision": state.revision,
+        "kills": state.kills,
+        "kills_while": dict(Counter(k["while"] for k in state.kills)),
         **faults,
-        "next_start": {"exit_code": goes_on.returncode, "networks_before": len(kept), "networks": n_after},
+        "next_start": {
+            "exit_code": goes_on.returncode,
+            "networks_before": n_before,
+            "networks": len(after.networks),
+            "repeated_before": n_repeated,
+            "repeated": len(after.repeated),
+        },
     }
-    print(faults)
-    write_result(f"kill-{arguments.study}", value)
+    print(faults, value["next_start"])
+    write_result(f"kill-{state.study}", value)
+
+
+def kill(state: State, path: Path, command: list[str], kind: str, rng: np.random.Generator) -> None:
+    """Starts a collection, kills it, and notes in `state` what it has left. A collection that has nothing to
+    repeat is killed while it measures."""
+    if len(state.repeated) >= n_to_repeat(len(state.networks)):
+        kind = FIRST
+    budget = str(len(state.networks) + (AHEAD if kind == FIRST else 0))
+    begin = time.monotonic()
+    process = subprocess.Popen(
+        [*command, budget], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    second, is_at_a_write = None, False
+    if kind != FIRST:
+        second = second_process(process)
+        is_at_a_write = bool(rng.random() < 0.5)
+        wait(process, state, path, rng, is_at_a_write=is_at_a_write)
+    elif not state.kills:  # once: how long a start takes until its first networks are there
+        while rows_of(path, "networks") == 0:
+            require_running(process)
+            time.sleep(POLL_S)
+        state.start_s = time.monotonic() - begin
+        time.sleep(float(rng.uniform(0, 0.6 * state.start_s)))
+    else:
+        time.sleep(float(rng.uniform(0, 1.6 * state.start_s)))
+    require_running(process)
+    if second is not None and kind == SECOND:
+        os.kill(second, signal.SIGKILL)
+    elif kind == FIRST_ALONE:
+        os.kill(process.pid, signal.SIGKILL)
+    else:
+        os.killpg(process.pid, signal.SIGKILL)  # the session that it leads
+    process.wait()
+    wait_for_the_lock()
+    found = check(path, state)
+    state.kills.append(
+        {
+            "while": kind,
+            "as_it_writes": is_at_a_write,
+            "after_s": round(time.monotonic() - begin, 2),
+            **found.counts,
+        }
+    )
+    state.networks, state.repeated = found.networks, found.repeated
+
+
+def second_process(process: subprocess.Popen[bytes]) -> int:
+    """Waits until a collection has started the process that measures again; returns its id."""
+    while True:
+        require_running(process)
+        if children := psutil.Process(process.pid).children():
+            return int(children[0].pid)
+        time.sleep(POLL_S)
+
+
+def wait(
+    process: subprocess.Popen[bytes],
+    state: State,
+    path: Path,
+    rng: np.random.Generator,
+    *,
+    is_at_a_write: bool,
+) -> None:
+    """While networks are measured again: until one more is written, or a random moment before."""
+    end = time.monotonic() + float(rng.uniform(0.2, 0.9)) * state.start_s
+    n = rows_of(path, "rounds WHERE process = 'repeat'")
+    while is_at_a_write or time.monotonic() < end:
+        require_running(process)
+        if is_at_a_write and rows_of(path, "rounds WHERE process = 'repeat'") > n:
+            return
+        time.sleep(POLL_S)
 
 
 def require_running(process: subprocess.Popen[bytes]) -> None:
@@ -78,52 +192,64 @@ def require_running(process: subprocess.Popen[bytes]) -> None:
         raise SystemExit(f"the collection ended by itself with {process.returncode}; nothing is shown")
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a killed collection left behind, and what is wrong with it."""
+def wait_for_the_lock() -> None:
+    """A second process whose collection was killed ends its block first."""
+    from profiling.lock import measuring
+    from supernet.errors import OvnasError
 
-    networks: list[str]
-    counts: dict[str, int]
+    while True:
+        try:
+            with measuring():
+                return
+        except OvnasError:
+            time.sleep(0.1)
 
 
-def networks_of(path: Path) -> int:
-    """How many networks a file holds; 0 while there is none."""
+def rows_of(path: Path, what: str) -> int:
+    """How many rows of a table a file holds; 0 while there is none."""
     import sqlite3
 
     if not path.exists():
         return 0
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        (n,) = connection.execute("SELECT COUNT(*) FROM networks").fetchone()
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    (n,) = connection.execute(f"SELECT COUNT(*) FROM {what}").fetchone()
     connection.close()
     return int(n)
 
 
-def check(path: Path, kept: list[str]) -> Found:
-    """Compares the file with the networks that it held before, `kept`."""
+def check(path: Path, state: State) -> Found:
+    """Compares the file with the networks that it held before."""
     from profiling.store import Store
     from profiling.timing import ROUNDS
     from supernet.errors import OvnasError
 
+    nothing = dict.fromkeys(("networks", "repeated", *FAULTS), 0)
     if not path.exists():
-        return Found([], {"networks": 0, "lost": len(kept), "doubled": 0, "cut": 0, "corrupt": 0})
+        return Found([], [], {**nothing, "lost": len(state.networks)})
     try:
         with Store.open(path) as store:
-            found = [str(a) for a in store.architectures()]
-            cut = sum(
-                r.n_rounds < ROUNDS or len(r.kernels) != len(store.plan.of(r.architecture))
-                for r in store.records()
-            )
+            networks, plan = store.networks(), store.plan
+            store.records()
     except OvnasError as error:
         print(error)
-        return Found(kept, {"networks": 0, "lost": len(kept), "doubled": 0, "cut": 0, "corrupt": 1})
+        return Found(state.networks, state.repeated, {**nothing, "corrupt": 1})
+    names = [str(n.architecture) for n in networks]
+    repeated = [str(n.architecture) for n in networks if n.repeats]
     counts = {
-        "networks": len(found),
-        "lost": len(set(kept) - set(found)),
-        "doubled": len(found) - len(set(found)),
-        "cut": cut,
+        "networks": len(names),
+        "repeated": len(repeated),
+        "lost": len(set(state.networks) - set(names)),
+        "lost_repeats": len(set(state.repeated) - set(repeated)),
+        "doubled": len(names) - len(set(names)),
+        "cut": sum(
+            len(n.rounds) < ROUNDS
+            or 0 < len(n.repeats) < ROUNDS
+            or len(n.kernels) != len(plan.of(n.architecture))
+            for n in networks
+        ),
         "corrupt": 0,
     }
-    return Found(found, counts)
+    return Found(names, repeated, counts)
 
 
 if __name__ == "__main__":

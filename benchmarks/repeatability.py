@@ -61,7 +61,9 @@ def main() -> None:
         found, conditions = measure_twice(arguments.study, arguments.disturbed)
         if arguments.samples is not None:
             write_samples(arguments.samples, found, conditions)
-    first, second = map(estimates, found)
+    # Both processes' ratios to the anchor times one level, as a file of measurements has it.
+    usual = float(np.mean([usual_us(raw) for raw in found]))
+    first, second = (estimates(raw, usual) for raw in found)
     rows = {
         name: {
             "mean_absolute_difference": float(np.mean(np.abs(second[name] / first[name] - 1))),
@@ -186,9 +188,14 @@ def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
     return {**found, "rounds": np.array(n_rounds)}
 
 
-def estimates(raw: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Each estimator's value for every network, shape (NETWORKS,), in microseconds of one anchor level."""
-    usual = np.nanmedian((raw["before"] + raw["after"]) / 2)
+def usual_us(raw: Raw) -> float:
+    """The anchor's usual level in one process."""
+    return float(np.nanmedian((raw["before"] + raw["after"]) / 2))
+
+
+def estimates(raw: Raw, usual: float) -> dict[str, NDArray[np.float64]]:
+    """Each estimator's value for every network, shape (NETWORKS,), in microseconds; `usual` is the anchor's
+    level that ratios refer to."""
     around = (1 - raw["place"]) * raw["before"] + raw["place"] * raw["after"]
     good = raw["flagged"] == 0
     enough = 2 * good.sum(axis=1) >= np.isfinite(raw["own"]).sum(axis=1)

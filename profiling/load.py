@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from profiling.timing import Level, Samples, Timer, low
 
-__all__ = ["LoadedTimer", "busy", "level_of", "make_timer", "samples_per_s", "under_load"]
+__all__ = ["LoadedTimer", "busy", "level_of", "make_timer", "samples_per_s", "under_load", "while_all_busy"]
 
 T = TypeVar("T")
 MIN_PER_ROUND = 4
@@ -46,15 +46,21 @@ class LoadedTimer:
             return marks
 
         with ThreadPoolExecutor(len(self._timers)) as pool:
-            found = [np.array(marks) for marks in pool.map(work, self._timers)]
-        end = min(int(marks[-1]) for marks in found)
-        samples = [np.diff(marks)[marks[1:] <= end] for marks in found]
-        return (np.concatenate(samples) / 1e3).astype(np.float32)
+            return while_all_busy(list(pool.map(work, self._timers)))
 
     def per_round(self) -> int:
         """Warms up all streams; returns how many inferences of each make a round."""
         self.run(2)
         return max(MIN_PER_ROUND, self._timers[0].per_round())
+
+
+def while_all_busy(marks_ns: Sequence[Sequence[int]]) -> Samples:
+    """The inferences of all streams that ended before the first stream was done; `marks_ns` are the start of
+    each stream and the ends of its inferences."""
+    found = [np.array(marks) for marks in marks_ns]
+    end = min(int(marks[-1]) for marks in found)
+    samples = [np.diff(marks)[marks[1:] <= end] for marks in found]
+    return (np.concatenate(samples) / 1e3).astype(np.float32)
 
 
 def busy(samples: Samples) -> float:

@@ -1,45 +1,57 @@
 from __future__ import annotations
 
-import time
+import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from profiling.load import LoadedTimer, busy, level_of, make_timer, samples_per_s, under_load
+from profiling.load import LoadedTimer, busy, level_of, make_timer, samples_per_s, under_load, while_all_busy
 from profiling.machine import default_threads, throughput_target
 from profiling.target import compile_model
 from profiling.timing import Timer, low
 
 
-def loaded(seconds) -> LoadedTimer:
-    """A timer whose streams take so long for an inference."""
+def loaded(*infer: Callable[[], None]) -> LoadedTimer:
+    """A timer whose streams run these in place of inferences."""
     timer = LoadedTimer.__new__(LoadedTimer)
     timer._timers = [
-        SimpleNamespace(request=SimpleNamespace(infer=lambda s=s: time.sleep(s)), per_round=lambda: 3)
-        for s in seconds
+        SimpleNamespace(request=SimpleNamespace(infer=own), per_round=lambda: 3) for own in infer
     ]
     return timer
 
 
-def test_samples_are_of_all_streams_while_all_are_busy():
-    samples = loaded([0.01, 0.03]).run(6)
-    fast, slow = samples[samples < 20e3], samples[samples >= 20e3]
-    assert len(fast) >= 5
-    assert 1 <= len(slow) <= 6
-    assert (samples >= 9.9e3).all()
+def test_only_what_ended_while_all_were_busy_counts():
+    fast, slow = [0, 1000, 2000, 3000, 4000], [500, 3500, 6500]
+    samples = while_all_busy([fast, slow])
+    assert samples.tolist() == [1, 1, 1, 1, 3]
     assert samples.dtype == np.float32
+    assert while_all_busy([fast]).tolist() == [1] * 4
+
+
+def test_every_stream_infers_until_the_first_is_done():
+    counts, both = [0, 0], threading.Barrier(2, timeout=60)
+
+    def infer(i: int) -> None:
+        both.wait()  # in step: none can be done before the other has begun its last
+        counts[i] += 1
+
+    samples = loaded(lambda: infer(0), lambda: infer(1)).run(1)
+    assert counts == [1, 1]
+    assert 1 <= len(samples) <= 2
+    assert (samples > 0).all()
 
 
 def test_a_stream_that_fails_does_not_hang_the_others():
-    timer = loaded([0.001, 0.001])
+    begun = threading.Event()
 
-    def fail():
+    def fail() -> None:
+        begun.set()
         raise RuntimeError("no inference")
 
-    timer._timers[0].request.infer = fail
     with pytest.raises(RuntimeError, match="no inference"):
-        timer.run(3)
+        loaded(fail, lambda: begun.wait(60)).run(3)
 
 
 def test_throughput_follows_from_the_time_an_inference_holds_its_stream(known):
@@ -67,22 +79,16 @@ def test_the_mode_decides_the_timer(tiny_graphs, known):
 
 
 def test_work_runs_while_the_others_are_busy():
-    counts = [0, 0]
+    seen = [threading.Event(), threading.Event()]
+    before = threading.active_count()
 
-    def timer(i):
-        def infer():
-            counts[i] += 1
-            time.sleep(0.001)
+    def work() -> int:
+        for event in seen:
+            event.clear()  # what was before does not count
+        assert all(event.wait(60) for event in seen)
+        return threading.active_count()
 
-        return SimpleNamespace(request=SimpleNamespace(infer=infer))
-
-    def work():
-        time.sleep(0.05)
-        return tuple(counts)
-
-    during = under_load(work, [timer(0), timer(1)])
-    assert min(during) > 1
-    after = tuple(counts)
-    time.sleep(0.02)
-    assert tuple(counts) == after
+    timers = [SimpleNamespace(request=SimpleNamespace(infer=event.set)) for event in seen]
+    assert under_load(work, timers) == before + 2
+    assert threading.active_count() == before
     assert under_load(lambda: 7, []) == 7
