@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from profiling.beginning import set_up, warn_of_unfit
 from profiling.repeats import repeat, repeat_in_fresh_process, to_repeat
 from supernet import cli
 from supernet.errors import OvnasError
@@ -43,7 +44,6 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures until the budget is used, then a share again in a fresh process; returns a summary."""
     import numpy as np
 
-    from profiling.beginning import set_up, warn_of_unfit
     from profiling.budget import Budget
     from profiling.campaign import measure
     from profiling.lock import measuring

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from profiling.beginning import set_up
 from supernet import cli
 from supernet.errors import OvnasError
 from supernet.study import Study
@@ -25,7 +26,6 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
     process that started it."""
     import numpy as np
 
-    from profiling.beginning import set_up
     from profiling.block import even_blocks, time_block
     from profiling.collect import store_path
     from profiling.lock import handed_down
