@@ -51,7 +51,7 @@ def test_a_second_collector_is_told_who_measures(failing, own_lock):
 
 
 def test_a_wrong_file_is_refused_before_the_work(failing, tmp_path, monkeypatch):
-    monkeypatch.setattr("profiling.beginning.set_up", lambda *_, **__: pytest.fail("the work has begun"))
+    monkeypatch.setattr(collect, "set_up", lambda *_, **__: pytest.fail("the work has begun"))
     path = tmp_path / "runs" / "tiny" / "profiling" / "measurements.sqlite"
     path.parent.mkdir(parents=True)
     path.write_text("something else\n" * 100)
@@ -60,7 +60,7 @@ def test_a_wrong_file_is_refused_before_the_work(failing, tmp_path, monkeypatch)
 
 
 def test_measurements_of_another_machine_are_refused_before_the_work(failing, known, tmp_path, monkeypatch):
-    monkeypatch.setattr("profiling.beginning.set_up", lambda *_, **__: pytest.fail("the work has begun"))
+    monkeypatch.setattr(collect, "set_up", lambda *_, **__: pytest.fail("the work has begun"))
     path = tmp_path / "runs" / "tiny" / "profiling" / "measurements.sqlite"
     machine = {**known.meta()["machine"], "cpu_model": "abacus"}
     with Store.create_or_open(path, known.meta(machine=machine)):
@@ -124,9 +124,7 @@ def test_merge_refuses_what_it_must(merging, known, tmp_path):
 def test_batches_in_throughput_mode_are_collected_whole(write_study, own_lock, tmp_path, capsys, monkeypatch):
     """Measured for real in short rounds; the second process's part in this one."""
     monkeypatch.setattr("profiling.timing.ROUND_SECONDS", 0.002)
-    monkeypatch.setattr(
-        "profiling.beginning.warn_of_unfit", lambda *_: [Finding("warning", "noise", "quiet")]
-    )
+    monkeypatch.setattr(collect, "warn_of_unfit", lambda *_: [Finding("warning", "noise", "quiet")])
     seen = []
 
     def in_this_process(arguments, lock):

@@ -20,12 +20,11 @@ def test_the_summary_is_of_what_is_stored(known, tmp_path, capsys):
     value, text = summary(path, capsys)
     kernels = sum(len(known.plan.of(a)) for a in known.architectures(14))
     assert (value["networks"], value["kernels"], value["unplanned_networks"]) == (14, kernels, 0)
-    assert value["ceiling"] == {
-        "networks": 8,
-        "mape": pytest.approx(0.01, rel=1e-3),
-        "floor": pytest.approx(0.01 / 2**0.5, rel=1e-3),
-        "kendall_tau": pytest.approx(1),
-    }
+    ceiling = value["ceiling"]
+    assert ceiling["networks"] == 8
+    assert ceiling["mape"] == pytest.approx(0.01, rel=1e-3)
+    assert ceiling["floor"] == pytest.approx(0.01 / 2**0.5, rel=1e-3)
+    assert ceiling["kendall_tau"] == pytest.approx(1)
     assert value["counters_difference"] == pytest.approx(0.3, rel=1e-4)
     assert value["flagged_rounds"] == 0
     assert "differ by 1.00%" in text
