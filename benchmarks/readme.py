@@ -9,6 +9,8 @@ from typing import Any
 
 from results_file import FOLDER
 
+from profiling.machine import has_vnni
+
 README = FOLDER.parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/readme.py -->", "<!-- end of figures -->"
 
@@ -184,8 +186,8 @@ def _repeatability(paths: list[Path]) -> str:
         "|---" * (1 + len(values)) + "|",
     ]
     for name in first["estimators"]:
-        rows = [v["estimators"][name] for v in values]
-        cells = [f"{r['mean_absolute_difference']:.2%}, {r['kendall_tau']:.3f}" for r in rows]
+        rows = [v["estimators"].get(name) for v in values]  # an earlier file has fewer
+        cells = [f"{r['mean_absolute_difference']:.2%}, {r['kendall_tau']:.3f}" if r else "" for r in rows]
         label = f"**{name}**" if "ovnas" in name else name
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -195,16 +197,17 @@ def _sliced_oracle(paths: list[Path]) -> str:
     lines = [
         "INT8 graphs sliced from the maximal network against the slow road (extract, convert, quantise):",
         "",
-        "| study | networks | same kernels, `exec_type`s | latency, slow over sliced | sliced over itself | "
-        "slice and compile twice | slow road |",
-        "|---|---|---|---|---|---|---|",
+        "| study | networks | same kernels, `exec_type`s | latency, slow over sliced, means of compiles | "
+        "one compile of each | sliced over itself | slow over itself | slice and compile twice | slow road |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for path in paths:
         v = _read(path)
-        slow, own = v["slow_over_sliced"], v["sliced_over_itself"]
+        names = ("mean_slow_over_mean_sliced", "slow_over_sliced", "sliced_over_itself", "slow_over_itself")
+        spreads = " | ".join(_spread(v[name]) for name in names)
         lines.append(
             f"| [{v['study']}](benchmarks/results/{path.name}) | {v['n_networks']} | {v['same_kernels']} | "
-            f"{_spread(slow)} | {_spread(own)} | "
+            f"{spreads} | "
             f"{v['slice_and_compile_twice_s']:.2f} s | {v['slow_road_s']:.1f} s |"
         )
     return "\n".join(lines)
@@ -222,24 +225,26 @@ def _benchmark_app(path: Path) -> str:
     return (
         f"Beside `benchmark_app` on the same IR files of `{v['study']}` "
         f"([file](benchmarks/results/{path.name})), measured latencies differ by at most "
-        f"{v['worst']['latency']:.1%} in latency mode with one stream, and by {v['worst']['throughput']:.1%} "
-        "in throughput mode with two."
+        f"{v['worst']['latency']:.1%} in latency mode with one stream (median with median), and by "
+        f"{v['worst']['throughput']:.1%} in throughput mode with two (mean with mean); what a collection "
+        f"keeps, the low end of rounds in latency mode, by {v['worst_of_kept']['latency']:.1%} and "
+        f"{v['worst_of_kept']['throughput']:.1%}."
     )
 
 
 def _kill(path: Path) -> str:
     v = _read(path)
     return (
-        f"{len(v['kills'])} kills (-9) at random moments of a collection "
-        f"([file](benchmarks/results/{path.name})): {v['lost']} committed networks lost, "
-        f"{v['doubled']} there twice, {v['cut']} incomplete, "
-        f"{v['corrupt']} files corrupt."
+        f"{len(v['kills'])} kills (-9) at random moments of a collection, "
+        f"{sum(k['while'] != 'measuring' for k in v['kills'])} of them while its second process measured "
+        f"([file](benchmarks/results/{path.name})): {v['lost']} committed networks and {v['lost_repeats']} "
+        f"repetitions lost, {v['doubled']} there twice, {v['cut']} incomplete, {v['corrupt']} files corrupt."
     )
 
 
 def _machine(value: dict[str, Any]) -> str:
     machine = value["machine"]
-    kind = "AVX512-VNNI" if "avx512_vnni" in machine["flags"] else "no VNNI"
+    kind = "VNNI" if has_vnni(machine) else "no VNNI"
     version = machine["openvino"].split("-")[0]
     threads = value["target"]["threads"]
     cpu = f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind})"
