@@ -5,7 +5,7 @@ share of the networks again: both processes at once, or one of the two alone; ha
 is being written.
 After each: the file is whole, every network that was committed is there with all of its kernels and rounds,
 none is there twice, and the next start goes on from there. `--runs-dir DIR` keeps what was done, so that a
-call that ends earlier, `--stop-at 10`, can be gone on from.
+call that ends earlier, `--seconds 300`, can be gone on from.
 """
 
 from __future__ import annotations
@@ -72,10 +72,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="digits")
     parser.add_argument("--kills", type=int, default=20, help="in all")
-    parser.add_argument("--stop-at", type=int, metavar="N", help="end after so many, to go on another time")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="kill no more after these, go on another time"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs-dir", help="where measurements and kills are kept")
     arguments = parser.parse_args()
+    begin = time.monotonic()
     folder = tempfile.TemporaryDirectory() if arguments.runs_dir is None else nullcontext(arguments.runs_dir)
     with folder as runs:
         path = store_path(Study.load(arguments.study), Path(runs))
@@ -87,7 +90,7 @@ def main() -> None:
         command += ["--runs-dir", runs, "--budget"]
         while len(state.kills) < arguments.kills:
             n = len(state.kills)
-            if n == arguments.stop_at:
+            if arguments.seconds is not None and time.monotonic() - begin > arguments.seconds:
                 return
             # The last: a second process that is left alone ends its block, and nothing is left to repeat.
             kind = FIRST_ALONE if n == arguments.kills - 1 else KINDS[n % len(KINDS)]
