@@ -50,6 +50,7 @@ class State:
     study: str
     revision: str
     start_s: float = 0.0
+    repeat_s: float = 0.0  # from the start of a second process to its first write
     kills: list[dict[str, Any]] = field(default_factory=list)
     networks: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
@@ -134,7 +135,7 @@ def kill(state: State, path: Path, command: list[str], kind: str, rng: np.random
     second, is_at_a_write = None, False
     if kind != FIRST:
         second = second_process(process)
-        is_at_a_write = bool(rng.random() < 0.5)
+        is_at_a_write = state.repeat_s == 0 or bool(rng.random() < 0.5)
         wait(process, state, path, rng, is_at_a_write=is_at_a_write)
     elif not state.kills:  # once: how long a start takes until its first networks are there
         while rows_of(path, "networks") == 0:
@@ -183,13 +184,14 @@ def wait(
     is_at_a_write: bool,
 ) -> None:
     """While networks are measured again: until one more is written, or a random moment before."""
-    end = time.monotonic() + float(rng.uniform(0.2, 0.9)) * state.start_s
-    n = rows_of(path, "rounds WHERE process = 'repeat'")
-    while is_at_a_write or time.monotonic() < end:
+    begin, n = time.monotonic(), rows_of(path, "rounds WHERE process = 'repeat'")
+    if not is_at_a_write:
+        time.sleep(float(rng.uniform(0, 0.9 * state.repeat_s)))
+        return
+    while rows_of(path, "rounds WHERE process = 'repeat'") == n:
         require_running(process)
-        if is_at_a_write and rows_of(path, "rounds WHERE process = 'repeat'") > n:
-            return
         time.sleep(POLL_S)
+    state.repeat_s = time.monotonic() - begin
 
 
 def require_running(process: subprocess.Popen[bytes]) -> None:
