@@ -132,7 +132,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     write_front(front, quality.is_accuracy, folder / "front.csv")
     write_json(value, folder / "search.json")
     candidates = list(problem.candidates.values())
-    write_page(value, candidates, front, chosen, quality.name, folder / "report.html")
+    write_page(value, candidates, front, chosen, folder / "report.html")
     _print(value, out, folder)
     return value
 
@@ -247,17 +247,9 @@ def _finalist(
 
 
 def _print(value: dict[str, Any], out: Console, folder: Path) -> None:
-    from search.report import COLUMNS, NOT_MEASURED, rows_of, verdict
+    from search.table import print_summary
 
-    cli.print_table(out, f"finalists of {value['study']}, measured", COLUMNS, rows_of(value))
-    out.print(
-        "errors are taken at the machine's speed when it was profiled; it now runs at "
-        f"{value['machine_speed']:.3f} of that"
-    )
-    if value["baseline"]["top1_int8"] is None:
-        out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it")
-    else:
-        out.print(verdict(value))
+    print_summary(value, out)
     out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
