@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search.outcome import Finalist, Outcome, Ratio
 from search.problem import Candidate
@@ -13,11 +13,14 @@ from supernet.page import BLUE, GREY, INK, ORANGE, new_figure, tip
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 __all__ = ["front_picture", "hypervolume_picture", "overview_picture", "prediction_errors", "speedup_bars"]
 
 MAX_TIPS = 1_500
 Z95 = 1.96
+# The upper end of an axis of accuracies, in per cent: room for a mark at 100.
+MOST = 100.6
 # From so wide a range of latencies on, the axis is logarithmic.
 LOG_FROM = 4.0
 
@@ -196,7 +199,8 @@ class _Places:
             x = left / pad, right * pad
         else:
             x = left - 0.06 * (right - left or left), right + 0.06 * (right - left or right)
-        return x, (min(ys) - 1.3 * margin, max(ys) + margin)
+        top = max(ys) + margin
+        return x, (min(ys) - 1.3 * margin, min(top, MOST) if self.outcome.is_accuracy else top)
 
 
 def _cloud(axes: Axes, places: _Places, candidates: Sequence[Candidate], front: Sequence[Candidate]) -> None:
@@ -242,6 +246,8 @@ def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float
 
 def _pair(axes: Axes, places: _Places, one: Finalist) -> None:
     """A finalist where it was predicted and where it was measured."""
+    from matplotlib.patheffects import withStroke
+
     (px, py), (mx, my) = places.predicted(one), places.measured(one)
     text = tip(_finalist_text(places.outcome, one))
     if py is not None:
@@ -260,7 +266,9 @@ def _pair(axes: Axes, places: _Places, one: Finalist) -> None:
         return
     if one.top1_int8_se is not None and places.outcome.is_accuracy:
         half = 100 * Z95 * one.top1_int8_se
-        axes.plot([mx, mx], [my - half, my + half], color=ORANGE, linewidth=1.4, alpha=0.7, zorder=4)
+        axes.plot(
+            [mx, mx], [my - half, min(100, my + half)], color=ORANGE, linewidth=1.4, alpha=0.7, zorder=4
+        )
     if one.measured_then_interval_us is not None:
         ends = [end / 1e3 for end in one.measured_then_interval_us]
         axes.plot(ends, [my, my], color=ORANGE, linewidth=2.2, zorder=5)
@@ -270,8 +278,9 @@ def _pair(axes: Axes, places: _Places, one: Finalist) -> None:
     )
     mark.set_gid(text)
     axes.annotate(
-        one.name.rsplit(" ", 1)[-1], (mx, my), xytext=(7, 6), textcoords="offset points", fontsize=10,
+        one.name.rsplit(" ", 1)[-1], (mx, my), xytext=(6, -14), textcoords="offset points", fontsize=10,
         color=ORANGE, fontweight="bold", zorder=7,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
     )  # fmt: skip
 
 
@@ -283,7 +292,7 @@ def _baseline(axes: Axes, places: _Places) -> None:
         return
     if base.top1_int8_se is not None and places.outcome.is_accuracy:
         half = 100 * Z95 * base.top1_int8_se
-        axes.plot([x, x], [y - half, y + half], color=INK, linewidth=1.4, alpha=0.6, zorder=4)
+        axes.plot([x, x], [y - half, min(100, y + half)], color=INK, linewidth=1.4, alpha=0.6, zorder=4)
     axes.axhline(y, color=INK, linewidth=0.8, linestyle=":", zorder=1)
     (mark,) = axes.plot(x, y, "D", color=INK, markersize=9, markeredgecolor="white", zorder=6)
     top1 = f", INT8 test top-1 {top1_text(base.top1_int8, base.top1_int8_se)}" if base.top1_int8 else ""
@@ -301,10 +310,10 @@ def _finish(axes: Axes, places: _Places, x: tuple[float, float]) -> None:
         axes.xaxis.set_minor_formatter(lambda value, _: "")
 
 
-def _legend(outcome: Outcome) -> list[object]:
+def _legend(outcome: Outcome) -> list[Line2D]:
     from matplotlib.lines import Line2D
 
-    def entry(label: str, **look: object) -> object:
+    def entry(label: str, **look: Any) -> Line2D:
         return Line2D([], [], label=label, **look)
 
     marks = [

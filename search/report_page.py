@@ -14,7 +14,6 @@ from search.table import (
     NOT_MEASURED,
     accuracy_change,
     constraints_text,
-    ratio_text,
     top1_text,
     verdict_of,
 )
@@ -122,7 +121,7 @@ def _baseline_row(outcome: Outcome) -> list[str | Cell]:
     over = "" if outcome.baseline_fp32_us is None else f"{outcome.baseline_fp32_us / base.latency_us:.2f}x"
     return [
         Cell(base.name, note=_size(base)),
-        f"{base.macs / 1e6:.1f}",
+        _macs(base),
         Cell(top1_text(base.top1_int8, base.top1_int8_se), note=_fp32(base)),
         "",
         f"{base.latency_us / 1e3:.3f}",
@@ -139,12 +138,12 @@ def _row(outcome: Outcome, one: Finalist) -> list[str | Cell]:
     wide = one.throughput_speedup
     return [
         Cell(one.name, note=_size(one)),
-        Cell(f"{one.macs / 1e6:.1f}", note=f"{outcome.baseline.macs / one.macs:.2f}x fewer"),
+        _macs(one),
         Cell(top1_text(one.top1_int8, one.top1_int8_se), note=f"{points}{_fp32(one)}"),
         Cell(f"{one.predicted_us / 1e3:.3f}", note=_interval(one)),
         Cell(f"{one.latency_us / 1e3:.3f}", note=_inside(one), tone="bad" if one.is_inside is False else ""),
         _ratio_cell(one.speedup),
-        Cell(_rate(one), note="" if wide is None else ratio_text(wide), tone=_tone(wide)),
+        Cell(_rate(one), note=_times(wide), tone=_tone(wide)),
         "" if one.speedup_fp32 is None else _ratio_cell(one.speedup_fp32),
         _asked(outcome, one),
     ]
@@ -155,17 +154,23 @@ def _ratio_cell(ratio: Ratio) -> Cell:
     return Cell(f"{ratio.value:.2f}x", note=ends, tone=_tone(ratio))
 
 
+def _times(ratio: Ratio | None) -> str:
+    if ratio is None or ratio.low is None:
+        return "" if ratio is None else f"{ratio.value:.2f}x"
+    return f"{ratio.low:.2f} to {ratio.high:.2f}x"
+
+
 def _tone(ratio: Ratio | None) -> Tone:
     return "good" if ratio is not None and ratio.excludes_one else ""
 
 
 def _size(one: Network) -> str:
-    parts = []
-    if one.n_parameters is not None:
-        parts.append(f"{one.n_parameters / 1e6:.2f} M weights")
-    if one.model_bytes is not None:
-        parts.append(f"{one.model_bytes / 1e6:.2f} MB")
-    return ", ".join(parts)
+    return "" if one.model_bytes is None else f"{one.model_bytes / 1e6:.2f} MB"
+
+
+def _macs(one: Network) -> Cell:
+    weights = "" if one.n_parameters is None else f"{one.n_parameters / 1e6:.2f} M weights"
+    return Cell(f"{one.macs / 1e6:.1f}", note=weights)
 
 
 def _fp32(one: Network) -> str:

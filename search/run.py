@@ -49,6 +49,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.train import predictor_folder
     from profiling.lock import measuring
     from profiling.machine import read_machine, read_target, throughput_target
+    from search.card import write_card
     from search.finalists import build, measure
     from search.nsga2 import search_nsga2
     from search.problem import Problem
@@ -124,9 +125,9 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         },
         "seconds": round(time.monotonic() - start, 1),
     }
-    for built, one in zip(networks[1:], value["finalists"], strict=True):
-        conditions = {key: value[key] for key in ("study", "machine", "target", "quality", "seed")}
-        write_json({**conditions, **one}, built.exported.files["ir"].with_name("card.json"))
+    for built, one in zip(networks, [value["baseline"], *value["finalists"]], strict=True):
+        card = {**one, "onnx_checked_by": built.exported.onnx_checked_by}
+        write_card(card, value, built.exported.files["ir"].parent)
     shutil.rmtree(home, ignore_errors=True)
     partial.rename(home)
     write_front(front, quality.is_accuracy, folder / "front.csv")

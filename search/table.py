@@ -13,7 +13,7 @@ __all__ = ["COLUMNS", "NOT_MEASURED", "best_of", "print_summary", "rows_of", "ve
 
 NOT_MEASURED = "accuracy not measured"
 COLUMNS = (
-    "network", "million MACs", "top-1 INT8", "predicted ms", "interval", "measured ms", "error",
+    "network", "million MACs", "INT8 top-1 %", "predicted ms", "interval", "measured ms", "error",
     "samples/s", "speed-up", "95 %",
 )  # fmt: skip
 _NAMES = {
@@ -57,11 +57,11 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
     for one in outcome.finalists:
         for violation in one.violations:
             out.print(f"{one.name} breaks {violation}", soft_wrap=True)
-    for one in outcome.scenarios:
-        figure = "no figure" if one.value is None else f"{one.value:,.1f} {one.metric}"
-        quick = ", a quick run" if one.is_quick else ""
-        word = "VALID" if one.is_valid else "INVALID"
-        out.print(f"LoadGen, {one.network}, {one.scenario}: {figure}, {word}{quick}", soft_wrap=True)
+    for run in outcome.scenarios:
+        figure = "no figure" if run.value is None else f"{run.value:,.1f} {run.metric}"
+        quick = ", a quick run" if run.is_quick else ""
+        word = "VALID" if run.is_valid else "INVALID"
+        out.print(f"LoadGen, {run.network}, {run.scenario}: {figure}, {word}{quick}", soft_wrap=True)
     if not outcome.is_accuracy:
         out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it", soft_wrap=True)
     out.print(verdict_of(outcome), soft_wrap=True)
@@ -120,8 +120,8 @@ def top1_text(value: float | None, error: float | None = None) -> str:
 
 
 def _head(one: Network) -> list[str]:
-    error = "" if one.top1_int8_se is None else f" ±{100 * one.top1_int8_se:.2f}"
-    top1 = "-" if one.top1_int8 is None else f"{one.top1_int8:.2%}{error}"
+    error = "" if one.top1_int8_se is None else f"±{100 * one.top1_int8_se:.2f}"
+    top1 = "-" if one.top1_int8 is None else f"{100 * one.top1_int8:.2f}{error}"
     return [one.name.removeprefix("INT8 "), f"{one.macs / 1e6:.1f}", top1]
 
 
@@ -145,4 +145,4 @@ def _ends(ratio: Ratio) -> str:
     if ratio.low is None or ratio.high is None:
         return "none"
     digits = 2 if ratio.high < 10 else 1
-    return f"{ratio.low:.{digits}f} - {ratio.high:.{digits}f}"
+    return f"{ratio.low:.{digits}f}-{ratio.high:.{digits}f}"

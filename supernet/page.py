@@ -28,7 +28,8 @@ p { max-width: 75ch; margin: 6px 0; } .quiet { color: #5f6368; font-size: 14px; 
 .lead { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0; }
 .fact { background: #fff; border: 1px solid #dadce0; border-radius: 10px; padding: 12px 18px; }
 .fact b { display: block; font-size: 24px; font-weight: 600; } .fact span { color: #5f6368; font-size: 13px; }
-.scroll { overflow-x: auto; background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
+.scroll { overflow-x: auto; margin: 12px 0; }
+.scroll { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 10px; text-align: right; white-space: nowrap; }
 th { background: #f1f3f4; font-weight: 600; } tr + tr td { border-top: 1px solid #e8eaed; }
@@ -42,11 +43,12 @@ figure svg g:has(> title):hover :is(use, path) { stroke: #202124 !important; str
 .pair figure { margin: 0; } code { font-size: 13px; }
 td small { display: block; color: #5f6368; font-size: 12px; font-weight: 400; }
 td.good { color: #00693e; font-weight: 600; } td.bad { color: #a50e0e; font-weight: 600; }
+td.bad small { white-space: normal; min-width: 18ch; }
 td.bar { background: linear-gradient(to right, #dcebf5 var(--share), transparent var(--share)); }
 details { margin: 8px 0; padding: 8px 14px; }
 details { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
 summary { cursor: pointer; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-details .scroll { border: 0; border-top: 1px solid #e8eaed; border-radius: 0; margin-top: 8px; }
+details .scroll { border: 0; border-top: 1px solid #e8eaed; border-radius: 0; margin: 8px 0 0; }
 @media (max-width: 760px) {
   main { padding: 20px 12px 40px; } h1 { font-size: 23px; overflow-wrap: anywhere; }
   figure { overflow-x: auto; } figure svg { min-width: 620px; }

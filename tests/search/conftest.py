@@ -176,7 +176,7 @@ def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: in
 
     candidates = [candidate(space.decode(row)) for row in codes]
     front = front_of(candidates)
-    chosen = pick_finalists(front, n_finalists, min_quality=0.0)
+    chosen = pick_finalists(front, n_finalists, min_quality=front[-1].quality - 0.014)
     finalists = [_made_up(c, baseline_us, rng) for c in chosen]
     if len(finalists) > 2:
         finalists[0] |= {"is_feasible": False, "violations": ["max_accuracy_drop: 1.70 > 1 points"]}
@@ -282,4 +282,4 @@ def make_found(tiny_plan: Plan) -> Callable[..., Found]:
 @pytest.fixture
 def found(make_found: Callable[..., Found]) -> Found:
     """One of its own for each test, which may change it."""
-    return make_found(n_candidates=40, n_finalists=4)
+    return make_found(n_candidates=24, n_finalists=4)

@@ -241,7 +241,7 @@ def test_a_browser_paints_the_front(page, tmp_path, width):
     from PIL import Image
 
     file = tmp_path / "page.png"
-    browse(page, tmp_path, f"--screenshot={file}", f"--window-size={width},1400")
+    browse(page, tmp_path, f"--screenshot={file}", f"--window-size={width},2400")
     picture = np.asarray(Image.open(file).convert("RGB")).astype(int)
     assert picture.shape[1] >= width
     blue, orange = (np.abs(picture - colour).sum(axis=2) < 40 for colour in ((0, 114, 178), (213, 94, 0)))
