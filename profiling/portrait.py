@@ -14,7 +14,7 @@ from profiling.kernel import Kernel, bytes_of
 from profiling.record import KernelTime, NetworkRecord, RawNetwork
 from profiling.timing import Level, Round, low, ratio
 
-__all__ = ["FAMILIES", "KernelFigures", "Portrait", "RoundFigure", "family_of", "make_portrait"]
+__all__ = ["FAMILIES", "KernelFigures", "Portrait", "RoundFigure", "family_of", "make_portrait", "short_kind"]
 
 Family = Literal["1x1 convolution", "larger convolution", "grouped convolution", "linear", "pooling", "other"]
 FAMILIES: tuple[Family, ...] = (
@@ -124,7 +124,8 @@ def family_of(kernel: Kernel) -> Family:
     return "pooling" if kernel.kind.startswith(("Pool", "AdaptivePool", "Reduce")) else "other"
 
 
-def _short_kind(kernel: Kernel) -> str:
+def short_kind(kernel: Kernel) -> str:
+    """In a reader's words: "conv 3x3", "linear", or OpenVINO's name of what is neither."""
     window = f"{kernel.kernel_height}x{kernel.kernel_width}"
     names = {"Convolution": f"conv {window}", "Deconvolution": f"deconv {window}", "FullyConnected": "linear"}
     prefix = "grouped " if family_of(kernel) == "grouped convolution" else ""
@@ -158,7 +159,7 @@ def _figures(
     return KernelFigures(
         layer=item.layer,
         family=family_of(kernel),
-        kind=_short_kind(kernel),
+        kind=short_kind(kernel),
         exec_type=item.exec_type,
         shapes=" → ".join(
             (

@@ -78,7 +78,14 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         module = material.network.extract(architecture)
         if material.batchnorm_samples is not None:
             reestimate(module, material.batchnorm_samples)
-    exported = export_model(module, material.example, material.calibration, folder, core=core())
+    exported = export_model(
+        module,
+        material.example,
+        material.calibration,
+        folder,
+        core=core(),
+        architecture=str(architecture),
+    )
     compiled = compile_model(exported.model, target)
     layers = [k for k in read_kernels(compiled) if k.kernel.in_per_group]
     test = None if material.splits is None else material.splits.test

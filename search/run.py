@@ -49,6 +49,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.train import predictor_folder
     from profiling.lock import measuring
     from profiling.machine import read_machine, read_target, throughput_target
+    from search.card import write_card
     from search.finalists import build, measure
     from search.nsga2 import search_nsga2
     from search.problem import Problem
@@ -124,15 +125,15 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         },
         "seconds": round(time.monotonic() - start, 1),
     }
-    for built, one in zip(networks[1:], value["finalists"], strict=True):
-        conditions = {key: value[key] for key in ("study", "machine", "target", "quality", "seed")}
-        write_json({**conditions, **one}, built.exported.files["ir"].with_name("card.json"))
+    for built, one in zip(networks, [value["baseline"], *value["finalists"]], strict=True):
+        card = {**one, "onnx_checked_by": built.exported.onnx_checked_by}
+        write_card(card, value, built.exported.files["ir"].parent)
     shutil.rmtree(home, ignore_errors=True)
     partial.rename(home)
     write_front(front, quality.is_accuracy, folder / "front.csv")
     write_json(value, folder / "search.json")
     candidates = list(problem.candidates.values())
-    write_page(value, candidates, front, chosen, quality.name, folder / "report.html")
+    write_page(value, candidates, front, chosen, folder / "report.html")
     _print(value, out, folder)
     return value
 
@@ -247,17 +248,9 @@ def _finalist(
 
 
 def _print(value: dict[str, Any], out: Console, folder: Path) -> None:
-    from search.report import COLUMNS, NOT_MEASURED, rows_of, verdict
+    from search.table import print_summary
 
-    cli.print_table(out, f"finalists of {value['study']}, measured", COLUMNS, rows_of(value))
-    out.print(
-        "errors are taken at the machine's speed when it was profiled; it now runs at "
-        f"{value['machine_speed']:.3f} of that"
-    )
-    if value["baseline"]["top1_int8"] is None:
-        out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it")
-    else:
-        out.print(verdict(value))
+    print_summary(value, out)
     out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 

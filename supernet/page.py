@@ -22,30 +22,37 @@ BLUE, ORANGE, GREY, INK = "#0072b2", "#d55e00", "#9aa0a6", "#202124"
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #202124; background: #f6f7f9; margin: 0; }
-main { max-width: 1080px; margin: 0 auto; padding: 32px 24px 64px; }
+main { max-width: 1160px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 28px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 36px 0 8px; }
 p { max-width: 75ch; margin: 6px 0; } .quiet { color: #5f6368; font-size: 14px; }
 .lead { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0; }
 .fact { background: #fff; border: 1px solid #dadce0; border-radius: 10px; padding: 12px 18px; }
 .fact b { display: block; font-size: 24px; font-weight: 600; } .fact span { color: #5f6368; font-size: 13px; }
-.scroll { overflow-x: auto; background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
+.scroll { overflow-x: auto; margin: 12px 0; }
+.scroll { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
-th, td { padding: 7px 12px; text-align: right; white-space: nowrap; }
+th, td { padding: 7px 10px; text-align: right; white-space: nowrap; }
 th { background: #f1f3f4; font-weight: 600; } tr + tr td { border-top: 1px solid #e8eaed; }
 th:first-child, td:first-child { text-align: left; }
 figure { margin: 12px 0; background: #fff; border: 1px solid #dadce0; border-radius: 10px; padding: 8px; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { color: #5f6368; font-size: 14px; padding: 0 12px 8px; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 12px; }
+figure svg g:has(> title):hover :is(use, path) { stroke: #202124 !important; stroke-width: 1.6 !important; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); gap: 12px; }
 .pair { margin: 12px 0; }
 .pair figure { margin: 0; } code { font-size: 13px; }
 td small { display: block; color: #5f6368; font-size: 12px; font-weight: 400; }
 td.good { color: #00693e; font-weight: 600; } td.bad { color: #a50e0e; font-weight: 600; }
+td.bad small { white-space: normal; min-width: 18ch; }
 td.bar { background: linear-gradient(to right, #dcebf5 var(--share), transparent var(--share)); }
 details { margin: 8px 0; padding: 8px 14px; }
 details { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
 summary { cursor: pointer; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-details .scroll { border: 0; border-top: 1px solid #e8eaed; border-radius: 0; margin-top: 8px; }
+details .scroll { border: 0; border-top: 1px solid #e8eaed; border-radius: 0; margin: 8px 0 0; }
+@media (max-width: 760px) {
+  main { padding: 20px 12px 40px; } h1 { font-size: 23px; overflow-wrap: anywhere; }
+  figure { overflow-x: auto; } figure svg { min-width: 620px; }
+}
 """
 
 Tone = Literal["", "good", "bad"]

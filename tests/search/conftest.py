@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from profiling.kernel import Kernel
 from profiling.lock import measuring
-from search.problem import Candidate
+from profiling.plan import Plan
+from search.layers import layers_of_plan
+from search.problem import Candidate, front_of
 from search.quality import Quality
+from search.report import write_page
+from search.selection import pick_finalists
 from supernet import Architecture, Space
 
 
@@ -112,3 +120,166 @@ def own_lock(tmp_path_factory) -> Iterator[Path]:
         patch.setattr(measuring.__wrapped__, "__defaults__", (folder / "ovnas-measuring.lock",))
         patch.setenv("TMPDIR", str(folder))  # where the processes that we start look for it
         yield folder
+
+
+MACHINE = {
+    "cpu_model": "CPU & co",
+    "openvino": "2026.1.0-1-abc",
+    "logical_cpus": 2,
+    "flags": ["avx2", "avx512_vnni"],
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search that never ran: a search.json value of schema 3 and the candidates that belong to it."""
+
+    value: dict[str, Any]
+    candidates: list[Candidate]
+    front: list[Candidate]
+    chosen: list[Candidate]
+
+    def write_page(self, path: Path) -> str:
+        """The page's text."""
+        write_page(self.value, self.candidates, self.front, self.chosen, path)
+        return path.read_text(encoding="utf-8")
+
+    def write_csv(self, path: Path) -> None:
+        """candidates.csv, as a search leaves it."""
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("architecture", "quality", "predicted_latency_us", "macs", "round"))
+            writer.writerows((c.architecture, c.quality, c.latency_us, c.macs, 1) for c in self.candidates)
+
+
+def kernel_us(kernel: Kernel) -> float:
+    """A law of its own: something for each kernel, its MACs and its bytes."""
+    return 0.4 + 5e-6 * kernel.macs + 2e-5 * kernel.out_channels * kernel.out_height * kernel.out_width
+
+
+def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: int = 0) -> Found:
+    """Every figure that search.json has, made up, over a real plan."""
+    rng = np.random.default_rng(seed)
+    space = plan.space
+    codes = np.unique(space.sample_codes(3 * n_candidates, rng), axis=0)
+    codes = rng.permutation(codes)[:n_candidates]
+    times = {k: kernel_us(k) for a in map(space.decode, codes) for k in plan.of(a)}
+    times |= {k: kernel_us(k) for k in plan.of(space.largest)}
+    most = space.macs(space.largest)
+    baseline_us = 5.0 + sum(times[k] for k in plan.of(space.largest))
+
+    def candidate(architecture: Architecture) -> Candidate:
+        share = space.macs(architecture) / most
+        top1 = 0.992 - 0.003 * (1 - share) ** 3 / (share + 0.02) - 0.003 * rng.exponential()
+        us = 5.0 + sum(times[k] for k in plan.of(architecture))
+        return Candidate(architecture, max(0.1, top1), us, space.macs(architecture))
+
+    candidates = [candidate(space.decode(row)) for row in codes]
+    front = front_of(candidates)
+    chosen = pick_finalists(front, n_finalists, min_quality=front[-1].quality - 0.014)
+    finalists = [_made_up(c, baseline_us, rng) for c in chosen]
+    if len(finalists) > 2:
+        finalists[0] |= {"is_feasible": False, "violations": ["max_accuracy_drop: 1.70 > 1 points"]}
+    value = {
+        "schema_version": 3,
+        "study": "digits <b>",
+        "machine": MACHINE,
+        "target": {"mode": "latency", "threads": 1, "streams": 1, "batch": 1},
+        "throughput_target": {"mode": "throughput", "threads": 2, "streams": 2, "batch": 1},
+        "seed": seed,
+        "seconds": 171.3,
+        "command": "python -m search.run --study digits --max-accuracy-drop 1",
+        "algorithm": "guided",
+        "predictor": "xgb",
+        "quality": "validation top-1",
+        "is_accuracy": True,
+        "objectives": ["accuracy", "latency", "macs"],
+        "constraints": {"max_latency_us": None, "min_speedup": None, "max_accuracy_drop": 1.0},
+        "evaluations": {
+            "accuracy_measured": len(candidates),
+            "latency_predicted": 1_234_567,
+            "latency_measured": len(finalists) + 1,
+        },
+        "history": [
+            {"evaluations": n, "hypervolume": 0.8 - 0.4 * float(np.exp(-n / 25)), "n_front": 3 + n // 12}
+            for n in range(10, len(candidates) + 1, 10)
+        ],
+        "reference_point": {"accuracy": 0.1, "latency": baseline_us},
+        "machine_speed": 0.97,
+        "calibration_samples": 850,
+        "batchnorm_samples": 512,
+        "n_test": 360,
+        "baseline": {
+            "architecture": str(space.largest),
+            "macs": most,
+            "n_parameters": 2_777_674,
+            "model_bytes": 2_900_000,
+            "top1_fp32": 0.9917,
+            "top1_int8": 0.9889,
+            "top1_int8_se": 0.0055,
+            "latency_us": baseline_us / 0.97,
+            "throughput_sps": 2e6 / baseline_us,
+            "fp32": {"latency_us": 3.1 * baseline_us, "throughput_sps": 0.6e6 / baseline_us},
+            "int8_layers": [24, 24],
+            "files": _files("baseline"),
+        },
+        "finalists": [{**one, "files": _files(f"{i:02d}")} for i, one in enumerate(finalists, start=1)],
+        "layers": {**layers_of_plan(plan, [c.architecture for c in chosen], times), "overhead_us": 5.0},
+        "mlperf": None,
+    }
+    return Found(value, candidates, front, chosen)
+
+
+def _made_up(candidate: Candidate, baseline_us: float, rng: np.random.Generator) -> dict[str, Any]:
+    us = candidate.latency_us * rng.normal(1, 0.012)
+    speedup, top1 = baseline_us / us, candidate.quality - 0.002 * rng.exponential()
+    ratios = {"speedup": speedup, "throughput_speedup": 1.04 * speedup, "speedup_fp32": 3.1 * 0.97 * speedup}
+    intervals = {f"{name}_interval": [0.993 * r, 1.006 * r] for name, r in ratios.items()}
+    return {
+        "architecture": str(candidate.architecture),
+        "macs": candidate.macs,
+        "n_parameters": int(candidate.macs // 60),
+        "model_bytes": int(candidate.macs // 50),
+        "predicted": {
+            "latency_us": candidate.latency_us,
+            "interval_us": [0.98 * candidate.latency_us, 1.02 * candidate.latency_us],
+            "top1": candidate.quality,
+        },
+        "measured": {
+            "latency_us": us / 0.97,
+            "throughput_sps": 2.08e6 / us,
+            **ratios,
+            **intervals,
+            "is_faster": 0.993 * speedup > 1,
+            "top1_fp32": top1 + 0.002,
+            "top1_int8": top1,
+            "top1_int8_se": float(np.sqrt(top1 * (1 - top1) / 360)),
+        },
+        "is_inside_interval": bool(abs(us / candidate.latency_us - 1) < 0.02),
+        "is_feasible": True,
+        "violations": [],
+        "int8_layers": [20, 20],
+        "round": 1,
+    }
+
+
+def _files(folder: str) -> dict[str, str]:
+    names = {"ir": "model.xml", "onnx": "model.onnx", "weights": "weights.safetensors"}
+    names |= {"architecture": "architecture.txt", "card": "README.md"}
+    return {kind: f"runs/digits/search/finalists/{folder}/{name}" for kind, name in names.items()}
+
+
+@pytest.fixture(scope="session")
+def make_found(tiny_plan: Plan) -> Callable[..., Found]:
+    """Makes a search's results over the small residual network, so that a page needs no search."""
+
+    def make(plan: Plan | None = None, **options: int) -> Found:
+        return found_of(plan or tiny_plan, **options)
+
+    return make
+
+
+@pytest.fixture
+def found(make_found: Callable[..., Found]) -> Found:
+    """One of its own for each test, which may change it."""
+    return make_found(n_candidates=24, n_finalists=4)

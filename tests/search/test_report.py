@@ -1,104 +1,21 @@
 from __future__ import annotations
 
-import copy
 import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from search.report import (
-    COLUMNS,
-    NOT_MEASURED,
-    best_of,
-    prediction_error,
-    rows_of,
-    verdict,
-    write_front,
-    write_page,
-)
+from search.outcome import Outcome
+from search.report import NOT_MEASURED, main, read_candidates, write_front
 
-FILES = {"ir": "a/model.xml", "onnx": "a/model.onnx", "weights": "a/weights.safetensors"}
-VALUE = {
-    "study": "digits <b>",
-    "machine": {"cpu_model": "CPU & co", "openvino": "2026.1.0-1-abc", "logical_cpus": 8},
-    "target": {"mode": "latency", "threads": 2, "streams": 1, "batch": 4},
-    "machine_speed": 0.5,
-    "max_accuracy_drop": 0.02,
-    "baseline": {
-        "top1_fp32": 0.98765,
-        "top1_int8": 0.975,
-        "latency_us": 2000.0,
-        "throughput_sps": 1234.5678,
-        "macs": 50_000_000,
-        "files": FILES,
-    },
-    "finalists": [
-        {
-            "architecture": "w8-16_d1",
-            "macs": 12_500_000,
-            "predicted": {"latency_us": 275.0, "interval_us": [270.0, 280.0], "top1": 0.97},
-            "measured": {
-                "latency_us": 500.0,
-                "throughput_sps": 4000.0,
-                "speedup": 4.0,
-                "top1_fp32": 0.96,
-                "top1_int8": 0.955,
-            },
-            "files": FILES,
-        }
-    ],
-    "evaluations": {"latency_predicted": 12_345, "accuracy_measured": 12},
-}
-
-
-@pytest.fixture
-def value():
-    return copy.deepcopy(VALUE)
-
-
-@pytest.fixture
-def blind(value):
-    """The same study without data."""
-    value["baseline"] |= {"top1_fp32": None, "top1_int8": None}
-    value["finalists"][0]["predicted"]["top1"] = None
-    value["finalists"][0]["measured"] |= {"top1_fp32": None, "top1_int8": None}
-    value["evaluations"]["accuracy_measured"] = 0
-    return value
-
-
-def test_prediction_error_is_at_the_speed_of_profiling(value):
-    one = value["finalists"][0]
-    assert prediction_error(value, one) == pytest.approx(275 / 250 - 1)
-    value["machine_speed"] = 1.0
-    assert prediction_error(value, one) == pytest.approx(275 / 500 - 1)
-
-
-def test_rows(value):
-    rows = rows_of(value)
-    assert rows == [
-        ["INT8 baseline", "50.0", "98.77%", "97.50%", "", "", "2.000", "", "1235", "1.00x"],
-        [
-            "finalist 1",
-            "12.5",
-            "96.00%",
-            "95.50%",
-            "0.275",
-            "0.270 to 0.280",
-            "0.500",
-            "+10.0%",
-            "4000",
-            "4.00x",
-        ],
-    ]
-    assert {len(row) for row in rows} == {len(COLUMNS)}
-
-
-def test_an_interval_without_ends_is_none(value):
-    value["finalists"][0]["predicted"]["interval_us"] = [0.0, None]
-    assert rows_of(value)[1][COLUMNS.index("interval ms")] == "none"
-
-
-def test_rows_without_accuracy(blind):
-    assert [row[2:4] for row in rows_of(blind)] == [[NOT_MEASURED] * 2] * 2
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.mark.parametrize("is_accuracy", [True, False])
@@ -118,59 +35,216 @@ def test_front_csv(tmp_path, candidates_of, is_accuracy):
     assert [p.name for p in path.parent.iterdir()] == ["front.csv"]
 
 
-def page_of(value, candidates, tmp_path, quality) -> str:
-    path = tmp_path / "report.html"
-    write_page(value, candidates, candidates[:2], candidates[:1], quality, path)
-    return path.read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def whole(make_found):
+    return make_found(n_candidates=40, n_finalists=4)
 
 
-def test_page(tmp_path, value, candidates_of):
-    candidates = candidates_of([(300, 0.8), (500, 0.9), (600, 0.85)])
-    text = page_of(value, candidates, tmp_path, "validation top-1")
-    assert NOT_MEASURED not in text
-    assert "not measured" not in text
+@pytest.fixture(scope="module")
+def page(whole, tmp_path_factory) -> Path:
+    """A page with everything that there can be."""
+    path = tmp_path_factory.mktemp("page") / "new" / "report.html"
+    whole.value["mlperf"] = [
+        {"network": "baseline", "scenario": "offline", "metric": "samples/s", "value": 1403.25,
+         "verdict": "VALID", "is_quick": True, "log_dir": "logs"}
+    ]  # fmt: skip
+    whole.write_page(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def text(page) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def titles(text: str) -> list[str]:
+    return re.findall(r"<title>([^<]*)</title>", text)
+
+
+def test_every_evaluated_architecture_shows_on_hover(whole, text):
+    shown = titles(text)
+    for candidate in whole.candidates:
+        assert any(title.startswith(f"{candidate.architecture}\n") for title in shown)
+
+
+def test_every_finalist_shows_predicted_and_measured(whole, text):
+    shown = titles(text)
+    for one in Outcome.of(whole.value).finalists:
+        (found, *_) = [t for t in shown if t.startswith(f"{one.name}: {one.architecture}\n")]
+        low, high = one.interval_us
+        assert f"predicted {one.predicted_us / 1e3:.3f} ms ({low / 1e3:.3f} to {high / 1e3:.3f}" in found
+        assert f"measured {one.measured_then_us / 1e3:.3f} ms at that speed" in found
+    assert any(title.startswith("INT8 pre-trained model\nmeasured ") for title in shown)
+
+
+def test_figures_stand_in_the_text(whole, text):
+    base, best = whole.value["baseline"], whole.value["finalists"][1]
+    speedup = best["measured"]["speedup"]
+    change = 100 * (best["measured"]["top1_int8"] - base["top1_int8"])
     for part in (
-        "4.00x",
-        "-2.00 points",
-        "+10.0%",
-        "12,345",
-        "digits &lt;b&gt;",
+        f"<b>{speedup:.2f}x</b>", f"<b>{change:+.2f} points</b>", "1,234,567", "digits &lt;b&gt;",
         "CPU &amp; co",
-        "2026.1.0;",
-    ):
+        "2026.1.0;", "max_accuracy_drop: 1.70 &gt; 1 points", "1,403.2 samples/s", "of 360 images",
+        "850 calibration samples", "objectives: accuracy, latency, macs", whole.value["command"],
+    ):  # fmt: skip
         assert part in text
-    for candidate in candidates:
-        assert f"<title>{candidate.architecture}\n" in text
-    assert all(name in text for name in FILES.values())
+    for one in (base, *whole.value["finalists"]):
+        assert Path(one["files"]["ir"]).parent.name in text
 
 
-def test_page_without_accuracy_says_so(tmp_path, blind, candidates_of):
-    text = page_of(blind, candidates_of([(300, 8), (500, 9)]), tmp_path, "million MACs (stand-in)")
-    assert NOT_MEASURED in text
-    assert "stand-in" in text
-    assert "points" not in text.split("<h2>")[0]
+def test_speed_is_green_only_where_the_interval_excludes_one(found, tmp_path):
+    for one in found.value["finalists"]:
+        for name in ("speedup", "throughput_speedup", "speedup_fp32"):
+            one["measured"][f"{name}_interval"] = [0.99, 1.2]
+        one["measured"]["is_faster"] = False
+    text = found.write_page(tmp_path / "report.html")
+    assert 'class="good"' not in text
+    assert "No finalist within max_accuracy_drop 1 point(s) is faster" in text
+    found.value["finalists"][1]["measured"]["speedup_interval"] = [1.01, 1.2]
+    assert found.write_page(tmp_path / "report.html").count('<td class="good"') == 1
+
+
+def test_a_page_loads_nothing(text):
+    class Elements(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            assert tag not in ("script", "iframe", "object", "embed")
+            for name, value in attrs:
+                assert not name.startswith("on")
+                if name in ("src", "href", "xlink:href", "srcset", "data"):
+                    assert value.startswith(("#", "data:"))
+
+    Elements().feed(text)
+    assert "@import" not in text
+    assert not re.search(r"url\((?!['\"]?#)", text)
+
+
+def test_the_same_search_is_the_same_page(page, text, whole, tmp_path):
+    assert whole.write_page(tmp_path / "report.html") == text
+
+
+def test_png(page):
+    from PIL import Image
+
+    assert sorted(p.name for p in page.parent.iterdir()) == ["front.png", "report.html"]
+    picture = np.asarray(Image.open(page.parent / "front.png").convert("L"))
+    assert picture.shape[1] > 1000
+    assert 0.01 < (picture < 250).mean() < 0.9
+
+
+def test_without_accuracy_it_is_said(found, tmp_path):
+    value = found.value
+    value |= {"is_accuracy": False, "quality": "million MACs (stand-in: accuracy not measured)"}
+    value["baseline"] |= {"top1_fp32": None, "top1_int8": None, "top1_int8_se": None}
+    for one in value["finalists"]:
+        one["predicted"]["top1"] = None
+        one["measured"] |= {"top1_fp32": None, "top1_int8": None, "top1_int8_se": None}
+    text = found.write_page(tmp_path / "report.html")
+    assert f"No data: {NOT_MEASURED}." in text
+    assert "points</b>" not in text
 
 
 @pytest.mark.parametrize(
-    ("allowed", "expected"),
+    "absent",
     [
-        (0.0, None),
-        (0.019, None),
-        (0.02, 0),
-        (0.05, 1),
+        ("history", "reference_point", "mlperf", "command", "n_test", "objectives", "constraints"),
+        ("layers",),
+        ("machine_speed", "throughput_target", "seconds", "algorithm", "evaluations", "is_accuracy"),
     ],
 )
-def test_the_best_is_the_fastest_that_keeps_to_the_drop(value, allowed, expected):
-    worse = copy.deepcopy(value["finalists"][0])
-    worse["measured"] |= {"top1_int8": 0.93, "speedup": 9.0}
-    value["finalists"].append(worse)
-    value["max_accuracy_drop"] = allowed
-    assert best_of(value) == expected
-    if expected is None:
-        assert verdict(value).startswith("no finalist is within")
-    else:
-        assert f"finalist {expected + 1}, " in verdict(value)
+def test_what_is_absent_is_left_out(found, tmp_path, absent):
+    for i, name in enumerate(absent):
+        if i % 2:
+            del found.value[name]
+        else:
+            found.value[name] = None
+    text = found.write_page(tmp_path / "report.html")
+    assert ("saves its time" in text) is ("layers" not in absent)
+    assert ("hypervolume was reached" in text) is ("history" not in absent)
+    assert "Front" in text
 
 
-def test_without_accuracy_the_best_is_the_fastest(blind):
-    assert best_of(blind) == 0
+def test_without_times_of_kernels_the_networks_are_still_drawn(found, tmp_path):
+    for network in (found.value["layers"]["baseline"], *found.value["layers"]["finalists"]):
+        for kernel in network:
+            kernel["latency_us"] = None
+    text = found.write_page(tmp_path / "report.html")
+    assert "saves its time" not in text
+    assert "The networks" in text
+
+
+def test_a_single_finalist_and_few_candidates(make_found, tmp_path):
+    few = make_found(n_candidates=3, n_finalists=1)
+    few.value["history"] = [{"evaluations": 3, "hypervolume": 0.0, "n_front": None}]
+    assert few.write_page(tmp_path / "report.html").count("<svg") == 6
+
+
+def test_a_command_draws_it_again(found, tmp_path, capsys, write_study):
+    study = write_study(tmp_path)
+    folder = tmp_path / "runs/tiny/search"
+    folder.mkdir(parents=True)
+    common = ["--study", str(study), "--runs-dir", str(tmp_path / "runs")]
+    assert main(common) == 2
+    assert "python -m search.run" in capsys.readouterr().err
+    (folder / "search.json").write_text(json.dumps(found.value))
+    assert main(common) == 2
+    assert "no evaluated architectures" in capsys.readouterr().err
+    found.write_csv(folder / "candidates.csv")
+    assert main([*common, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] == str(folder / "report.html")
+    assert (folder / "report.html").read_text(encoding="utf-8") == found.write_page(tmp_path / "again.html")
+    (folder / "search.json").write_text("{}")
+    assert main(common) == 2
+    assert "search again" in capsys.readouterr().err
+
+
+def test_candidates_are_read_back(found, tmp_path):
+    found.write_csv(tmp_path / "candidates.csv")
+    assert read_candidates(tmp_path / "candidates.csv") == found.candidates
+
+
+def browse(page: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Chromium on a page, without a window and with a profile of its own."""
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += ["--hide-scrollbars", "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}"]
+    environment = {**os.environ, "HOME": str(folder)}
+    return subprocess.run(
+        [*command, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True,
+        env=environment,
+    )  # fmt: skip
+
+
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no chromium on this machine")
+
+
+@needs_browser
+def test_a_browser_shows_the_front_without_an_error(page, whole, tmp_path):
+    result = browse(page, tmp_path, "--dump-dom")
+    assert "CONSOLE" not in result.stderr
+    dom = result.stdout
+    assert "<h2>Front</h2><figure><svg" in dom
+    assert dom.count("<svg") == dom.count("</svg>") == 7
+    front = dom.split("<h2>Front</h2>")[1].split("</svg>")[0]
+    for one in Outcome.of(whole.value).finalists:
+        assert f"<title>{one.name}: {one.architecture}\n" in front
+
+
+@needs_browser
+def test_a_console_error_would_be_noticed(page, tmp_path):
+    broken = tmp_path / "broken.html"
+    broken.write_text(page.read_text(encoding="utf-8").replace("</main>", "<script>f(</script></main>"))
+    assert "CONSOLE" in browse(broken, tmp_path, "--dump-dom").stderr
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_browser_paints_the_front(page, tmp_path, width):
+    from PIL import Image
+
+    file = tmp_path / "page.png"
+    browse(page, tmp_path, f"--screenshot={file}", f"--window-size={width},2400")
+    picture = np.asarray(Image.open(file).convert("RGB")).astype(int)
+    assert picture.shape[1] >= width
+    blue, orange = (np.abs(picture - colour).sum(axis=2) < 40 for colour in ((0, 114, 178), (213, 94, 0)))
+    assert blue.sum() > 200
+    assert orange.sum() > 100
+    assert picture.mean() > 200  # dark on light

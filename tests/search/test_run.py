@@ -24,7 +24,7 @@ from search import run
 from supernet import OvnasError, Study, train
 from supernet.checkpoint import make_network
 
-KINDS = {"ir", "onnx", "weights"}
+KINDS = {"ir", "onnx", "weights", "architecture", "card"}
 
 
 def tree(folder: Path) -> dict[str, bytes]:

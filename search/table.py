@@ -1,0 +1,148 @@
+"""The finalists in a terminal: a table, and what was found in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from search.outcome import Finalist, Network, Outcome, Ratio
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["COLUMNS", "NOT_MEASURED", "best_of", "print_summary", "rows_of", "verdict", "verdict_of"]
+
+NOT_MEASURED = "accuracy not measured"
+COLUMNS = (
+    "network", "million MACs", "INT8 top-1 %", "predicted ms", "interval", "measured ms", "error",
+    "samples/s", "speed-up", "95 %",
+)  # fmt: skip
+_NAMES = {
+    "max_accuracy_drop": "max_accuracy_drop {:g} point(s)",
+    "max_latency_us": "max_latency {:g} us",
+    "min_speedup": "min_speedup {:g}x",
+}
+
+
+def rows_of(value: dict[str, Any]) -> list[list[str]]:
+    """The finalists' table of a search.json value, the baseline first."""
+    outcome = Outcome.of(value)
+    base = outcome.baseline
+    rows = [[*_head(base), "", "", _ms(base.latency_us), "", _rate(base), "1.00x", ""]]
+    for one in outcome.finalists:
+        gain = outcome.gain(one)
+        rows.append(
+            [*_head(one), _ms(one.predicted_us), _interval(one), _ms(one.latency_us), f"{one.error:+.1%}",
+             _rate(one), f"{gain.value:.2f}x", _ends(gain)]
+        )  # fmt: skip
+    return rows
+
+
+def print_summary(value: dict[str, Any], out: Console) -> None:
+    """Prints the table, the machine's speed, LoadGen's verdicts and the sentence."""
+    from supernet import cli
+
+    outcome = Outcome.of(value)
+    cli.print_table(out, f"finalists of {outcome.study}, measured", COLUMNS, rows_of(value))
+    outside = [one.name for one in outcome.finalists if one.is_inside is False]
+    if outside:
+        out.print(f"measured outside of the predicted interval: {', '.join(outside)}", soft_wrap=True)
+    out.print(
+        "errors are taken at the machine's speed when it was profiled; it now runs at "
+        f"{outcome.machine_speed:.3f} of that",
+        soft_wrap=True,
+    )
+    slow = [one.name for one in outcome.finalists if one.is_faster is False]
+    if slow:
+        out.print(f"not faster than the baseline beyond the noise: {', '.join(slow)}", soft_wrap=True)
+    for one in outcome.finalists:
+        for violation in one.violations:
+            out.print(f"{one.name} breaks {violation}", soft_wrap=True)
+    for run in outcome.scenarios:
+        figure = "no figure" if run.value is None else f"{run.value:,.1f} {run.metric}"
+        quick = ", a quick run" if run.is_quick else ""
+        word = "VALID" if run.is_valid else "INVALID"
+        out.print(f"LoadGen, {run.network}, {run.scenario}: {figure}, {word}{quick}", soft_wrap=True)
+    if not outcome.is_accuracy:
+        out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it", soft_wrap=True)
+    out.print(verdict_of(outcome), soft_wrap=True)
+
+
+def best_of(value: dict[str, Any]) -> int | None:
+    """The index of the fastest finalist that keeps, measured, to what was asked for; None if none does."""
+    outcome = Outcome.of(value)
+    best = outcome.best
+    return None if best is None else outcome.finalists.index(best)
+
+
+def verdict(value: dict[str, Any]) -> str:
+    """What was found, in one sentence."""
+    return verdict_of(Outcome.of(value))
+
+
+def verdict_of(outcome: Outcome) -> str:
+    """What was found, in one sentence. "Faster" is said only where the interval excludes 1."""
+    asked = constraints_text(outcome)
+    best = outcome.best
+    if best is None:
+        return f"no finalist keeps, measured, to {asked}"
+    gain, change = outcome.gain(best), accuracy_change(outcome, best)
+    figure = f"{best.name}, {ratio_text(gain)}" + (f" at {change:+.2f} points" if change is not None else "")
+    within = f" within {asked}" if outcome.constraints else ""
+    if best.is_faster is False:
+        return f"no finalist{within} is faster than the INT8 baseline beyond the noise; the nearest: {figure}"
+    return f"fastest{within}: {figure} of INT8 test accuracy" if change is not None else f"fastest: {figure}"
+
+
+def constraints_text(outcome: Outcome) -> str:
+    """What was asked for, in words."""
+    texts = [_NAMES.get(name, f"{name} {{:g}}").format(v) for name, v in outcome.constraints.items()]
+    return " and ".join(texts) or "no constraint"
+
+
+def accuracy_change(outcome: Outcome, one: Finalist) -> float | None:
+    """INT8 test accuracy against the baseline's, in points."""
+    base = outcome.baseline.top1_int8
+    return None if base is None or one.top1_int8 is None else 100 * (one.top1_int8 - base)
+
+
+def ratio_text(ratio: Ratio) -> str:
+    """The ratio with its interval, where there is one."""
+    if ratio.low is None or ratio.high is None:
+        return f"{ratio.value:.2f}x"
+    return f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def top1_text(value: float | None, error: float | None = None) -> str:
+    """An accuracy with its standard error, where it is known."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:.2%}" if error is None else f"{value:.2%} ± {100 * error:.2f}"
+
+
+def _head(one: Network) -> list[str]:
+    error = "" if one.top1_int8_se is None else f"±{100 * one.top1_int8_se:.2f}"
+    top1 = "-" if one.top1_int8 is None else f"{100 * one.top1_int8:.2f}{error}"
+    return [one.name.removeprefix("INT8 "), f"{one.macs / 1e6:.1f}", top1]
+
+
+def _ms(us: float) -> str:
+    return f"{us / 1e3:.3f}"
+
+
+def _rate(one: Network) -> str:
+    return "" if one.throughput_sps is None else f"{one.throughput_sps:,.0f}"
+
+
+def _interval(one: Finalist) -> str:
+    """As the farther end's distance from the prediction."""
+    if one.interval_us is None:
+        return "none"
+    low, high = one.interval_us
+    return f"±{max(1 - low / one.predicted_us, high / one.predicted_us - 1):.1%}"
+
+
+def _ends(ratio: Ratio) -> str:
+    if ratio.low is None or ratio.high is None:
+        return "none"
+    digits = 2 if ratio.high < 10 else 1
+    return f"{ratio.low:.{digits}f}-{ratio.high:.{digits}f}"

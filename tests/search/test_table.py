@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from search.table import COLUMNS, NOT_MEASURED, best_of, print_summary, rows_of, verdict
+
+
+def set_figures(value) -> None:
+    """Round numbers for the baseline and the first finalist."""
+    value["machine_speed"] = 0.5
+    value["baseline"] |= {
+        "macs": 50_000_000, "latency_us": 2000.0, "throughput_sps": 1234.5, "top1_int8": 0.975,
+        "top1_int8_se": None,
+    }  # fmt: skip
+    one = value["finalists"][0]
+    one |= {"macs": 12_500_000, "is_feasible": True, "violations": []}
+    one["predicted"] |= {"latency_us": 275.0, "interval_us": [270.0, 281.0]}
+    one["measured"] |= {
+        "latency_us": 500.0, "throughput_sps": 4000.0, "speedup": 4.0, "speedup_interval": [3.9, 4.1],
+        "top1_int8": 0.955, "top1_int8_se": 0.01,
+    }  # fmt: skip
+
+
+def test_rows(found):
+    set_figures(found.value)
+    baseline, first, *others = rows_of(found.value)
+    assert baseline == ["baseline", "50.0", "97.50", "", "", "2.000", "", "1,234", "1.00x", ""]
+    assert first == [
+        "finalist 1", "12.5", "95.50±1.00", "0.275", "±2.2%", "0.500", "+10.0%", "4,000", "4.00x",
+        "3.90-4.10",
+    ]  # fmt: skip
+    assert len(others) == len(found.chosen) - 1
+    assert {len(row) for row in rows_of(found.value)} == {len(COLUMNS)}
+
+
+def test_an_interval_without_ends_is_none(found):
+    one = found.value["finalists"][0]
+    one["predicted"]["interval_us"] = [0.0, None]
+    one["measured"]["speedup_interval"] = None
+    row = rows_of(found.value)[1]
+    assert (row[COLUMNS.index("interval")], row[-1]) == ("none", "none")
+
+
+def blind(value) -> None:
+    """The same study without data."""
+    value |= {"is_accuracy": False, "quality": "million MACs (stand-in: accuracy not measured)"}
+    value["baseline"] |= {"top1_fp32": None, "top1_int8": None, "top1_int8_se": None}
+    for one in value["finalists"]:
+        one["predicted"]["top1"] = None
+        one["measured"] |= {"top1_fp32": None, "top1_int8": None, "top1_int8_se": None}
+
+
+def printed(value) -> str:
+    file = io.StringIO()
+    print_summary(value, Console(file=file, width=120, highlight=False, markup=False))
+    return file.getvalue()
+
+
+def test_without_accuracy_it_is_said_once(found):
+    blind(found.value)
+    assert {row[2] for row in rows_of(found.value)} == {"-"}
+    assert printed(found.value).count(NOT_MEASURED) == 1
+    assert "points" not in verdict(found.value)
+
+
+def test_what_is_bad_is_printed(found):
+    value = found.value
+    value["finalists"][1]["is_inside_interval"] = False
+    value["finalists"][2]["measured"]["is_faster"] = False
+    value["mlperf"] = [
+        {"network": "baseline", "scenario": "server", "metric": "queries/s", "value": 1234.5,
+         "verdict": "INVALID", "is_quick": True}
+    ]  # fmt: skip
+    text = printed(value)
+    assert "finalist 1 breaks max_accuracy_drop: 1.70 > 1 points" in text
+    assert any(line.startswith("measured outside") and "finalist 2" in line for line in text.splitlines())
+    assert "not faster than the baseline beyond the noise: finalist 3\n" in text
+    assert "LoadGen, baseline, server: 1,234.5 queries/s, INVALID, a quick run" in text
+
+
+def test_a_row_fits_on_one_line(found):
+    lines = printed(found.value).splitlines()
+    assert sum(line.startswith("│ finalist") for line in lines) == len(found.chosen)
+    assert max(map(len, lines[: len(found.chosen) + 6])) <= 120
+
+
+def test_verdict_names_the_fastest_and_what_was_asked_for(found):
+    assert best_of(found.value) == 1
+    text = verdict(found.value)
+    assert text.startswith("fastest within max_accuracy_drop 1 point(s): finalist 2, ")
+    assert " to " in text
+
+
+def test_verdict_claims_no_speed_inside_the_noise(found):
+    for one in found.value["finalists"]:
+        one["measured"]["is_faster"] = False
+    assert verdict(found.value).startswith("no finalist within max_accuracy_drop 1 point(s) is faster")
+
+
+@pytest.mark.parametrize(
+    ("constraints", "text"),
+    [
+        ({"max_latency_us": 8000.0}, "max_latency 8000 us"),
+        (
+            {"min_speedup": 2.5, "max_accuracy_drop": 0.5},
+            "min_speedup 2.5x and max_accuracy_drop 0.5 point(s)",
+        ),
+        ({"max_macs": 3.0}, "max_macs 3"),
+    ],
+)
+def test_verdict_where_nothing_keeps(found, constraints, text):
+    found.value["constraints"] = constraints
+    for one in found.value["finalists"]:
+        one["is_feasible"] = False
+    assert best_of(found.value) is None
+    assert verdict(found.value) == f"no finalist keeps, measured, to {text}"
