@@ -161,10 +161,10 @@ def accuracy(test: Test) -> dict[str, Any]:
             f"study {study.name!r} has inputs of shape {list(study.model.input_shape)}, but "
             f"{test.model} takes {expected}"
         )
-    images = load_splits(study).test
+    images: Any = load_splits(study).test
 
     def block(indices: Sequence[int]) -> Block:
-        return torch.stack([images[i][0] for i in indices]).numpy()  # type: ignore[no-any-return]
+        return torch.stack([images[i][0] for i in indices]).numpy()
 
     return _test(test, block, n_samples=len(images))
 
