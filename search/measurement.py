@@ -24,6 +24,8 @@ Watch = Callable[[str, float, float], None]
 RULES_S, QUICK_S = 600.0, 10.0
 # Of a run that only looks for a rate: seconds, and queries at least.
 _SEARCH_S = {True: (4.0, 300), False: (30.0, 2000)}
+# A queue that grows without end needs time to pass the bound.
+BOUNDS = 10
 _TOLERANCE = {True: 0.05, False: 0.02}
 # Where the final run at the rate found is not valid after all.
 _BACK_OFF, _FALLBACKS = 0.95, 6
@@ -157,7 +159,7 @@ def _serve(
     def meets(rate: float) -> bool:
         test = dataclasses.replace(
             base, rate=rate, folder=folder / f"search-{len(tried) + 1:02d}",
-            duration_s=max(seconds, n_queries / rate), n_queries=n_queries,
+            duration_s=max(seconds, n_queries / rate, BOUNDS * plan.bound_ms / 1e3), n_queries=n_queries,
         )  # fmt: skip
         what = f"server at {rate:.1f}/s"
         met = run_performance(test, lambda s: watch(what, s, _expected_s(test))).meets_bound
@@ -167,7 +169,11 @@ def _serve(
     rate = find_rate(meets, guess, tolerance=_TOLERANCE[plan.is_quick])
     for i in range(_FALLBACKS):
         needed_s = base.rules.quick_queries / rate  # for early stopping to have a say
-        duration_s = None if plan.duration_s is None else max(plan.duration_s, 1.1 * needed_s)
+        duration_s = (
+            None
+            if plan.duration_s is None
+            else max(plan.duration_s, 1.1 * needed_s, BOUNDS * plan.bound_ms / 1e3)
+        )
         test = dataclasses.replace(
             base, rate=rate, folder=folder / ("run" if i == 0 else f"run-again-{i}"), duration_s=duration_s
         )

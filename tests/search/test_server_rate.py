@@ -56,6 +56,10 @@ def test_the_simulated_server():
     assert queue_rate(0.010, 2, 0.030) > 2 * rate  # two that share one queue do more than two apart
 
 
+def test_no_bound_is_so_long_that_more_than_the_capacity_is_promised():
+    assert 900 < queue_rate(0.001, 1, 100.0) < 1000
+
+
 def test_nothing_is_promised_where_one_inference_is_too_slow():
     assert queue_rate(0.020, 2, 0.015) == 0.0
 
