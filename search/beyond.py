@@ -1,0 +1,297 @@
+"""What a search with the latency predictor finds with the MACs of the published sub-networks."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.fastest import fastest_within
+from search.published import BASELINE, Published, member_of
+from supernet.study import Study
+
+if TYPE_CHECKING:
+    import openvino as ov
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from predictor.saved import SavedPredictor
+    from supernet.architecture import Architecture
+    from supernet.sliced import SlicedGraphs
+
+__all__ = ["SPACES", "beyond_published", "make_graphs", "print_beyond"]
+
+SUBMITTED = "resnet50"
+# By what a table calls them: the study, and how many blocks a stage may lose.
+SPACES = {
+    "same space": (SUBMITTED, 1),
+    "steps of 16": ("resnet50_fine16", 1),
+    "steps of 64": ("resnet50_fine64", 1),
+    "16, shallower": ("resnet50_fine16", 2),
+}
+# Fewer MACs are trivially faster, so the budget is to be used: most of it, or all but a rest.
+LEAST_SHARES = (0.9, 0.98)
+CANDIDATES = 4
+CALIBRATION_SAMPLES = 8
+RESAMPLES, ROUNDS = 1000, 30
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One found network: of which space, in place of which published one."""
+
+    space: str
+    instead_of: str
+    least_share: float
+    architecture: Architecture
+    macs: int
+    predicted_us: float
+    model: ov.Model
+
+
+def beyond_published(
+    published: dict[str, Published], folder: Path, rng: np.random.Generator, bar: Progress
+) -> dict[str, Any]:
+    """Searches each of SPACES within the MACs of A, B and C; measures CANDIDATES of each, and the fastest
+    ones once more, beside the published networks. `folder` holds the predictor.
+
+    Choice and verdict are two measurements: the second is not biased by the choice.
+    """
+    from predictor.saved import load
+    from profiling.machine import read_machine, read_target, throughput_target
+
+    saved = load(folder)
+    target = read_target(Study.load(SUBMITTED).target)
+    saved.require(read_machine(), target)
+    names = [name for name in published if name != BASELINE]
+    task = bar.add_task("searching within MACs", total=2 * len(SPACES) + len(names) + 2, note="")
+    models: dict[str, ov.Model] = {}
+    candidates: list[_Candidate] = []
+    searches: list[dict[str, Any]] = []
+    for space, (study_name, max_dropped) in SPACES.items():
+        bar.update(task, note=f"quantising {space}")
+        graphs = make_graphs(study_name, max_dropped=max_dropped)
+        bar.update(task, advance=1, note=f"searching: {space}")
+        if study_name == SUBMITTED:
+            models = {n: graphs.model(member_of(graphs.space, p)) for n, p in published.items()}
+        search = _Search(graphs, saved, target)
+        for name, least_share in itertools.product(names, LEAST_SHARES):
+            own, fact = search.within(published[name], space, least_share, rng)
+            candidates += own
+            searches.append(fact)
+        bar.update(task, advance=1)
+    chosen: list[_Candidate] = []
+    tried: list[dict[str, Any]] = []
+    for name in names:
+        bar.update(task, note=f"measuring candidates for {name}")
+        own = [c for c in candidates if c.instead_of == name]
+        found = _measure(models[BASELINE], [models[name], *(c.model for c in own)], target, rng)
+        for kind in itertools.product(SPACES, LEAST_SHARES):
+            ranked = [
+                (found.speedup(i), c) for i, c in enumerate(own, start=1) if (c.space, c.least_share) == kind
+            ]
+            chosen.append(max(ranked, key=lambda item: item[0])[1])
+        tried += [{**_facts(c), "speedup": found.speedup(i)} for i, c in enumerate(own, start=1)]
+        bar.update(task, advance=1)
+    modes = {}
+    for mode, what in (("latency", target), ("throughput", throughput_target(target))):
+        bar.update(task, note=f"measuring the fastest, {mode}")
+        networks = [*(models[name] for name in names), *(c.model for c in chosen)]
+        found = _measure(models[BASELINE], networks, what, rng)
+        modes[mode] = {
+            "target": what,
+            "rounds": found.n_rounds,
+            "published": {name: found.interval(i) for i, name in enumerate(names)},
+            "found": [
+                {**found.interval(i), "over_published": found.interval(i, names.index(c.instead_of))}
+                for i, c in enumerate(chosen, start=len(names))
+            ],
+        }
+        bar.update(task, advance=1)
+    return {
+        "predictor": str(folder),
+        "spaces": {space: {"study": s, "max_dropped": d} for space, (s, d) in SPACES.items()},
+        "least_shares_of_macs": LEAST_SHARES,
+        "searches": searches,
+        "candidates": tried,
+        "macs": {name: p.macs for name, p in published.items()},
+        "chosen": [_facts(c) for c in chosen],
+        "modes": modes,
+    }
+
+
+def make_graphs(
+    study_name: str, weights: Path | None = None, *, max_dropped: int | None = None
+) -> SlicedGraphs:
+    """The INT8 graphs of a shipped study's space, at batch 1, with random weights if none are given;
+    `max_dropped` in place of the study's."""
+    import dataclasses
+
+    import torch
+
+    from supernet.checkpoint import example_input, make_network
+    from supernet.sliced import SlicedGraphs
+
+    study = Study.load(study_name)
+    if weights is not None:
+        study = dataclasses.replace(study, model=dataclasses.replace(study.model, weights=str(weights)))
+    if max_dropped is not None:
+        study = dataclasses.replace(study, space=dataclasses.replace(study.space, max_dropped=max_dropped))
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.randn(CALIBRATION_SAMPLES, *study.model.input_shape, generator=generator)
+    return SlicedGraphs(make_network(study), example_input(study), samples)
+
+
+class _Search:
+    """Searches one space with a saved predictor, whose kernels may come from other spaces."""
+
+    def __init__(self, graphs: SlicedGraphs, saved: SavedPredictor, target: dict[str, Any]) -> None:
+        from predictor.compiled import CompiledPredictor
+        from predictor.macs import MacsPredictor
+        from profiling.preparation import Bench
+
+        plan = Bench(graphs, target).plan
+        counter = MacsPredictor()
+        counter.overhead_us_, counter.us_per_mac_ = 0.0, 1.0  # its latencies are MACs
+        self.graphs, self.space = graphs, plan.space
+        self.latency = CompiledPredictor(plan, saved.predictor, saved.conditions)
+        self.macs = CompiledPredictor(plan, counter, saved.conditions)
+
+    def within(
+        self, published: Published, space: str, least_share: float, rng: np.random.Generator
+    ) -> tuple[list[_Candidate], dict[str, Any]]:
+        """The fastest candidates within the published network's MACs, and how they were found."""
+        limits = (least_share * published.macs, float(published.macs))
+        start = time.monotonic()
+        found = fastest_within(
+            self.space, self.latency.predict_codes, self.macs.predict_codes, limits, rng, keep=CANDIDATES
+        )
+        seconds = time.monotonic() - start
+        architectures = [self.space.decode(codes) for codes in found.codes]
+        candidates = [
+            _Candidate(
+                space,
+                published.name,
+                least_share,
+                one,
+                self.space.macs(one),
+                float(us),
+                self.graphs.model(one),
+            )
+            for one, us in zip(architectures, found.latency_us, strict=True)
+        ]
+        fact = {"space": space, "instead_of": published.name, "least_share": least_share,
+                "log10_size": self.space.log10_size, "scored": found.n_scored,
+                "seconds": round(seconds, 2)}  # fmt: skip
+        return candidates, fact
+
+
+def _facts(candidate: _Candidate) -> dict[str, Any]:
+    return {
+        "space": candidate.space,
+        "instead_of": candidate.instead_of,
+        "least_share": candidate.least_share,
+        "architecture": str(candidate.architecture),
+        "macs": candidate.macs,
+        "predicted_us": candidate.predicted_us,
+    }
+
+
+@dataclass(frozen=True)
+class _Rounds:
+    """Interleaved rounds of several networks beside the baseline, their anchor: `own` are the networks'
+    levels in microseconds, shape (n_networks, n_rounds), NaN where a round is flagged, and `anchor` the
+    baseline's at the start and end of each round, shape (2, n_rounds)."""
+
+    own: NDArray[np.float64]
+    anchor: NDArray[np.float64]
+
+    @property
+    def n_rounds(self) -> int:
+        """How many there were."""
+        return int(self.own.shape[1])
+
+    def speedup(self, network: int, over: int | None = None) -> float:
+        """Of a network over the baseline or another one."""
+        return float(self._speedup(network, over, np.arange(self.n_rounds)[None])[0])
+
+    def interval(self, network: int, over: int | None = None) -> dict[str, Any]:
+        """The speed-up with its 95 % interval, by bootstrap over rounds."""
+        rng = np.random.default_rng(0)
+        picks = rng.integers(0, self.n_rounds, (RESAMPLES, self.n_rounds))
+        low, high = np.quantile(self._speedup(network, over, picks), [0.025, 0.975])
+        return {"speedup": self.speedup(network, over), "interval": [float(low), float(high)]}
+
+    def _speedup(self, network: int, over: int | None, picks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of resamples whose rounds are `picks`, shape (n, n_rounds): shape (n,). As `timing.ratio`: the low
+        end over rounds of one over that of the other."""
+        from profiling.timing import ROUND_QUANTILE
+
+        def low_end(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.nanquantile(levels, ROUND_QUANTILE, axis=-1)
+
+        base = np.concatenate(list(self.anchor[:, picks]), axis=1) if over is None else self.own[over][picks]
+        return np.asarray(low_end(base) / low_end(self.own[network][picks]))
+
+
+def _measure(
+    baseline: ov.Model, networks: Sequence[ov.Model], target: dict[str, Any], rng: np.random.Generator
+) -> _Rounds:
+    from profiling.load import level_of, make_timer
+    from profiling.memory import release_freed_memory
+    from profiling.preparation import ANCHORS
+    from profiling.target import compile_model
+    from profiling.timing import interleave
+
+    release_freed_memory()
+    timers = [make_timer(compile_model(model, target), target) for model in networks]
+    anchors = [make_timer(compile_model(baseline, target), target) for _ in range(ANCHORS)]
+    level = level_of(target)
+    found = interleave(timers, anchors, rng, level=level, rounds=ROUNDS)
+    own = np.array([[np.nan if r.is_flagged else level(r.samples) for r in rounds] for rounds in found])
+    if np.isnan(own).mean(axis=1).max() > 0.5:  # most of them were disturbed: all are as good as any
+        own = np.array([[level(r.samples) for r in rounds] for rounds in found])
+    return _Rounds(own, np.array([[level(r.before), level(r.after)] for r in found[0]]).T)
+
+
+def print_beyond(value: dict[str, Any], out: Console) -> None:
+    """The table of `beyond_published`'s value."""
+    from supernet.cli import print_table
+
+    base = value["macs"][BASELINE]
+    for mode, found in value["modes"].items():
+        rows = []
+        for name, theirs in found["published"].items():
+            rows.append(_row(name, value["macs"][name], base, theirs, ""))
+            for fact, own in zip(value["chosen"], found["found"], strict=True):
+                if fact["instead_of"] == name:
+                    over = own["over_published"]
+                    low, high = over["interval"]
+                    rows.append(
+                        _row(f"  {fact['space']}, {fact['least_share']:.0%}", fact["macs"], base, own,
+                             f"{over['speedup']:.3f} ({low:.3f} to {high:.3f})")
+                    )  # fmt: skip
+        columns = ("network", "million MACs", "fewer MACs", "speed-up (95 % interval)",
+                   "of saved MACs", "over the published one")  # fmt: skip
+        print_table(out, f"within the same MACs, {mode} mode, over INT8 ResNet-50", columns, rows)
+    out.print(
+        "found: in the named space, with at least that share of the MACs of the published network, and at "
+        "most all; chosen by one measurement, shown by another. `of saved MACs`: log(speed-up) / log(fewer "
+        "MACs). Accuracy is not measured.",
+        soft_wrap=True,
+    )
+
+
+def _row(label: str, macs: int, base: int, found: dict[str, Any], *over: str) -> list[str]:
+    low, high = found["interval"]
+    fewer = base / macs
+    # As logarithms: 100 % where time falls as MACs do.
+    share = np.log(found["speedup"]) / np.log(fewer)
+    speedup = f"{found['speedup']:.3f} ({low:.3f} to {high:.3f})"
+    return [label, f"{macs / 1e6:.0f}", f"{fewer:.2f}x", speedup, f"{share:.0%}", *over]

@@ -1,0 +1,150 @@
+"""Runs of a second or less by the real LoadGen, on a tiny network."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import openvino as ov
+import pytest
+
+from search import loadgen
+from search.loadgen import Test, run_performance, run_trials
+from search.measurement import Plan, choose, measure_scenario
+from search.scenario import SCENARIOS, Arrangement, candidates
+from supernet.errors import OvnasError
+from supernet.int8 import quantize, to_openvino
+
+pytest.importorskip("mlperf_loadgen")
+
+ONE = Arrangement(1, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, tiny_network, tiny_images):
+    module = tiny_network.extract(tiny_network.space.largest)
+    path = tmp_path_factory.mktemp("model") / "tiny.xml"
+    ov.save_model(quantize(to_openvino(module, tiny_images[:1]), tiny_images), path)
+    return path
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_runs(model, tmp_path, scenario):
+    arrangement = candidates(SCENARIOS[scenario], 1)[-1]
+    test = Test(model, scenario, arrangement, tmp_path, rate=200, latency_ms=1, duration_s=0.3, n_queries=20)
+    waited = []
+    found = run_performance(test, waited.append)
+    assert found.scenario == SCENARIOS[scenario].loadgen
+    assert found.value > 0
+    assert found.parameters["min_duration (ms)"] == 300
+    assert found.parameters["performance_sample_count"] == loadgen.QUICK_SAMPLES
+    assert waited == sorted(waited)
+    assert (tmp_path / "mlperf_log_detail.txt").is_file()
+
+
+def test_the_rules_hold_where_no_duration_is_given(tmp_path):
+    for scenario in SCENARIOS:
+        text = Test(tmp_path, scenario, ONE, tmp_path).settings()
+        assert "duration" not in text
+        assert "count" not in text
+    assert "*.Server.target_latency = 15\n" in Test(tmp_path, "server", ONE, tmp_path).settings()
+
+
+def test_a_test_survives_json(tmp_path):
+    test = Test(tmp_path / "m.xml", "server", ONE, tmp_path, rate=3.5, trials=(ONE, Arrangement(2, 2, 1, 2)))
+    assert Test.from_json(test.to_json()) == test
+
+
+def test_the_server_s_rate_is_found(model, tmp_path, monkeypatch):
+    """The bound is so long, and the search so short, that any machine meets it at some rate."""
+    monkeypatch.setattr("search.measurement._SEARCH_S", {True: (0.2, 20)})
+    monkeypatch.setattr("search.measurement.BOUNDS", 2)
+    monkeypatch.setattr("search.measurement._TOLERANCE", {True: 2.0})
+    plan = Plan(is_quick=True, bound_ms=200.0, arrangement=ONE, quick_s=0.3)
+    found = measure_scenario(model, "server", plan, tmp_path, threads=1)
+    assert found.tried
+    assert found.summary.parameters["target_latency (ns)"] == 200_000_000
+    value = found.to_json()
+    assert value["is_quick"]
+    assert not value["is_valid_for_submission"]
+    assert value["bound_ms"] == 200.0
+
+
+def test_a_bound_below_the_latency_of_one_is_refused(model, tmp_path):
+    plan = Plan(is_quick=True, bound_ms=1e-4, arrangement=ONE)
+    with pytest.raises(OvnasError, match=r"one inference alone takes .* allow more: --latency-bound"):
+        measure_scenario(model, "server", plan, tmp_path, threads=1)
+
+
+def test_a_batch_that_does_not_fit_is_left_out(model, tmp_path):
+    wanted = (ONE, Arrangement(1, 1, 4, 2))
+    found = run_trials(Test(model, "offline", ONE, tmp_path, trials=wanted))
+    assert [t.arrangement for t in found] == list(wanted)
+    assert all(t.rate > 0 and t.latency_ms > 0 for t in found)
+    assert choose(SCENARIOS["offline"], found, 15.0) == max(found, key=lambda t: t.rate)
+
+
+def test_a_file_that_is_no_model(tmp_path):
+    (tmp_path / "broken.xml").write_text("nothing")
+    with pytest.raises(OvnasError, match="cannot be read as an OpenVINO model"):
+        run_performance(Test(tmp_path / "broken.xml", "offline", ONE, tmp_path / "logs", duration_s=0.1))
+
+
+def test_without_loadgen(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(loadgen.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(OvnasError, match="pip install mlcommons-loadgen"):
+        run_performance(Test(model, "offline", ONE, tmp_path))
+
+
+def test_an_interrupt_ends_the_child(model, tmp_path, monkeypatch):
+    children = []
+    start = subprocess.Popen
+
+    def popen(*args, **options):
+        children.append(start(*args, **options))
+        return children[-1]
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loadgen.subprocess, "Popen", popen)
+    with pytest.raises(KeyboardInterrupt):
+        run_performance(Test(model, "singlestream", ONE, tmp_path, duration_s=600), interrupt)
+    assert children[0].returncode == -signal.SIGKILL
+
+
+def test_the_child_ends_with_its_parent(model, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from search.loadgen import *; from search.scenario import *\n"
+        "t = Test(Path(sys.argv[1]), 'singlestream', Arrangement(1, 1, 1, 1), Path(sys.argv[2]), "
+        "duration_s=600)\nrun_performance(t)"
+    )
+    root = os.path.dirname(os.path.dirname(loadgen.__file__))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(model), str(tmp_path)], env={**os.environ, "PYTHONPATH": root}
+    )
+    try:
+        deadline = time.monotonic() + 60
+        child = 0
+        while not child and time.monotonic() < deadline:
+            time.sleep(0.05)
+            with open(f"/proc/{parent.pid}/task/{parent.pid}/children") as file:
+                child = int((file.read().split() or ["0"])[0])
+    finally:
+        parent.kill()
+        parent.wait()
+    assert child
+    while os.path.exists(f"/proc/{child}") and not is_zombie(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from profiling.target import compile_model
+from search import mlperf, mlperf_v20
+from search.finalists import int8_accuracy
+from search.loadgen_log import read_predictions
+from supernet import OvnasError, Study, cli
+from supernet.checkpoint import example_input, make_model
+from supernet.data import load_splits, take
+from supernet.int8 import quantize, to_openvino
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, write_study):
+    return write_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def model(study):
+    loaded = Study.load(str(study))
+    samples = take(load_splits(loaded).train, 16)
+    path = study.parent / "model.xml"
+    ov.save_model(quantize(to_openvino(make_model(loaded), example_input(loaded)), samples), path)
+    return path
+
+
+def run(capsys, *options: object) -> tuple[int, str, str]:
+    code = mlperf.main([str(o) for o in options])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize("scenario", ["offline", "singlestream"])
+def test_accuracy_is_that_of_direct_evaluation(study, model, own_lock, tmp_path, capsys, scenario):
+    pytest.importorskip("mlperf_loadgen")
+    code, out, err = run(
+        capsys, "--model", model, "--accuracy", "--study", study, "--scenario", scenario, "--out", tmp_path,
+        "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    value = json.loads(out)
+    test = load_splits(Study.load(str(study))).test
+    compiled = compile_model(
+        ov.Core().read_model(model), {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
+    )
+    assert value["n_samples"] == len(test)
+    assert value["top1"] == int8_accuracy(compiled, test)
+    direct = [int(compiled([image[None].numpy()])[0].argmax()) for image, _ in test]
+    np.testing.assert_array_equal(read_predictions(Path(value["log_dir"]), len(test)), direct)
+
+
+def test_a_quick_run_says_so_everywhere(model, own_lock, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("mlperf_loadgen")
+    monkeypatch.setattr("search.measurement.Plan.duration_s", 0.3)
+    code, out, err = run(capsys, "--model", model, "--quick", "--runs-dir", tmp_path)
+    assert code == 0, err
+    assert out.count("not valid for a submission") == 2
+    (file,) = tmp_path.glob("mlperf/model/offline-1/result.json")
+    value = json.loads(file.read_text())
+    assert value["is_quick"]
+    assert not value["is_valid_for_submission"]
+    assert value["metric"] == "samples/s"
+    assert (Path(value["log_dir"]) / "mlperf_log_summary.txt").is_file()
+
+
+def test_finalists_in_all_scenarios_asked_for(model, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("mlperf_loadgen")
+    monkeypatch.setattr("search.measurement.Plan.duration_s", 0.2)
+    networks = [("baseline", model), ("finalist 1", model)]
+    with cli.progress(cli.console(_arguments())) as bar:
+        rows = mlperf.measure_finalists(networks, ["offline"], tmp_path, bar, is_quick=True)
+        rows += mlperf.measure_finalists(
+            networks[:1], ["server"], tmp_path, bar, is_quick=True, bound_ms=1e-5
+        )
+    assert [(r["network"], r["scenario"]) for r in rows] == [
+        ("baseline", "offline"), ("finalist 1", "offline"), ("baseline", "server"),
+    ]  # fmt: skip
+    keys = {"network", "scenario", "metric", "value", "verdict", "is_quick", "log_dir"}
+    assert all(keys <= set(row) for row in rows)
+    assert all(row["value"] > 0 for row in rows[:2])
+    assert rows[2]["verdict"] == "INVALID"
+    assert "--latency-bound" in rows[2]["reason"]
+    with (
+        cli.progress(cli.console(_arguments())) as bar,
+        pytest.raises(OvnasError, match="did you mean 'server'"),
+    ):
+        mlperf.measure_finalists(networks, ["serve"], tmp_path, bar, is_quick=True)
+
+
+def _arguments():
+    import argparse
+
+    return argparse.Namespace(json=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "none.xml"], "there is no model file none.xml"),
+        (["--model", "none.xml", "--latency-bound", "15"], "a latency bound is a time like '15ms'"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, options, message):
+    pytest.importorskip("mlperf_loadgen")
+    code, out, err = run(capsys, *options)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_parts_of_the_published_comparison(capsys):
+    assert mlperf_v20.main(["--parts", "offlin"]) == 2
+    assert "did you mean 'offline'" in capsys.readouterr().err
