@@ -25,9 +25,8 @@ def class_folders(root: Path, splits: Iterable[str]) -> list[str]:
     first, *others = splits
     for split in (first, *others):
         if not (root / split).is_dir():
-            raise OvnasError(
-                f"[data] path must hold {', '.join((first, *others))}/; there is no {root / split}"
-            )
+            names = ", ".join(f"{name}/" for name in (first, *others))
+            raise OvnasError(f"[data] path must hold {names}; there is no {root / split}")
     classes = sorted(p.name for p in (root / first).iterdir() if p.is_dir())
     if len(classes) < 2:
         raise OvnasError(f"{root / first} must hold one folder a class, but has {len(classes)}")

@@ -22,8 +22,8 @@ SCHEMA_VERSION = 1
 class Keeper:
     """Saves the state of a training that consists of phases, and takes it up again.
 
-    A kept phase's state is restored by `take_up`; phases before it are over. With several processes all
-    read and the first one writes.
+    A kept phase's state is restored by `take_up`; phases before it are over. `weights`: the digest of the
+    file that stands for pre-training. With several processes all read and the first one writes.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class Keeper:
         seed: int,
         log: TrainingLog,
         *,
-        source: str = "",
+        weights: str = "",
         world: World = ALONE,
     ) -> None:
         self.path, self.log, self.world = path, log, world
-        self.made_from = {"seed": seed, "source": source, "settings": checkpoint.settings_of(study)}
+        self.made_from = {"seed": seed, "weights": weights, "settings": checkpoint.settings_of(study)}
         self.minutes = study.train.checkpoint_minutes
         self.facts: dict[str, Any] = {}
         self._kept: dict[str, Any] | None = None
@@ -57,7 +57,7 @@ class Keeper:
         faults = checkpoint.differences(study, theirs["settings"])
         faults += [
             f"{name}: {theirs[name]!r} there, {self.made_from[name]!r} now"
-            for name in ("seed", "source")
+            for name in ("seed", "weights")
             if theirs[name] != self.made_from[name]
         ]
         if faults:

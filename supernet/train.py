@@ -98,7 +98,7 @@ def _train(
         study,
         arguments.seed,
         TrainingLog(folder / "training.csv" if world.is_first else None),
-        source=checkpoint.digest(arguments.weights),
+        weights=checkpoint.digest(arguments.weights),
         world=world,
     )
     if arguments.resume and not keeper.has_kept:
@@ -106,6 +106,8 @@ def _train(
     if keeper.has_kept:
         out.print("going on with the interrupted training")
     model = checkpoint.make_model(study)
+    if arguments.weights:
+        checkpoint.load_weights(model, arguments.weights)
     compute = _compute(study, model, splits, keeper, out, world)
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
@@ -222,13 +224,10 @@ def _pretrain(
     from supernet.training import Fit, Recipe, accuracy
 
     is_given = bool(study.model.weights or arguments.weights)
-    if arguments.weights:
-        checkpoint.load_weights(model, arguments.weights)
-    elif not study.model.weights:
-        kept = None if arguments.force else folder
-        if kept and checkpoint.load_pretrained(model, study, arguments.seed, kept):
+    if not is_given and not arguments.force:
+        is_given = checkpoint.load_pretrained(model, study, arguments.seed, folder)
+        if is_given:
             out.print("going on with the pre-trained model of an earlier start")
-            is_given = True
     if not is_given:
         section = study.train
         fit = Fit(

@@ -194,7 +194,6 @@ def test_divergence_is_said():
 
 
 def test_the_recipe_is_the_study_s():
-    section = TrainSection(
-        batch_size=7, weight_decay=0.1, warm_up_epochs=2, max_gradient_norm=0, ema_decay=0.9
-    )
+    options = {"weight_decay": 0.1, "warm_up_epochs": 2.0, "max_gradient_norm": 0.0, "ema_decay": 0.9}
+    section = TrainSection(batch_size=7, **options)
     assert Recipe.of(section, 24, 0.2) == Recipe(24, 0.2, batch_size=7, **options)
