@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from supernet.architecture import Architecture
 from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.generation import generate
@@ -27,12 +28,15 @@ __all__ = [
     "differences",
     "digest",
     "example_input",
+    "finetuned_path",
+    "load_finetuned",
     "load_pretrained",
     "load_state",
     "load_supernet",
     "load_weights",
     "make_model",
     "make_network",
+    "origin_of",
     "read_card",
     "save_pretrained",
     "save_state",
@@ -247,6 +251,32 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
         raise OvnasError(f"{folder} holds another space than the model gives now; train with --force")
     load_weights(network.module, folder / "supernet.safetensors")
     return network.eval(), model.eval()
+
+
+def finetuned_path(folder: Path, architecture: Architecture) -> Path:
+    """Where a fine-tuned sub-network's own weights lie."""
+    return folder / "finetuned" / f"{architecture}.safetensors"
+
+
+def origin_of(folder: Path) -> dict[str, str]:
+    """Which super-network something was made from."""
+    return {"supernet": digest(folder / "supernet.safetensors")}
+
+
+def load_finetuned(
+    network: ElasticNetwork, folder: Path, architecture: Architecture
+) -> fx.GraphModule | None:
+    """The sub-network that `supernet.finetune` has trained on, BatchNorm statistics included; None where
+    there is none, or where it came from another super-network."""
+    path = finetuned_path(folder, architecture)
+    if not path.is_file():
+        return None
+    state, facts = load_state(path)
+    if facts.get("supernet") != origin_of(folder)["supernet"]:
+        return None
+    module = network.extract(architecture)
+    module.load_state_dict(state)
+    return module
 
 
 def write_json(value: Any, path: Path) -> None:

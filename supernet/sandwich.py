@@ -19,7 +19,7 @@ from supernet.space import Space
 from supernet.study import StageSection, TrainSection
 from supernet.training import Step
 
-__all__ = ["StageSpace", "label_step", "sandwich_step", "stages_of"]
+__all__ = ["StageSpace", "label_step", "sandwich_step", "stages_of", "teacher_step"]
 
 
 class StageSpace:
@@ -82,6 +82,21 @@ def label_step(module: nn.Module, *, label_smoothing: float, compute: Compute) -
         with compute.autocast():
             logits = module(x)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+        torch.autograd.backward(loss)
+        return loss.detach()
+
+    return step
+
+
+def teacher_step(module: nn.Module, teacher: nn.Module, section: TrainSection, compute: Compute) -> Step:
+    """Trains one module towards the teacher's probabilities, and with a smaller weight its labels."""
+
+    def step(x: Tensor, labels: Tensor, _rng: np.random.Generator) -> Tensor:
+        with torch.no_grad(), compute.autocast():
+            wanted = teacher(x).float().softmax(1)
+        with compute.autocast():
+            logits = module(x).float()
+        loss = F.cross_entropy(logits, wanted) + section.label_weight * F.cross_entropy(logits, labels)
         torch.autograd.backward(loss)
         return loss.detach()
 
