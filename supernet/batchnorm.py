@@ -7,11 +7,16 @@ Slimmable Networks", ICCV 2019, section 3.3).
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["reestimate"]
+from supernet.architecture import Architecture
+from supernet.elastic import ElasticNetwork
+
+__all__ = ["Reestimator", "reestimate"]
 
 
 def reestimate(module: nn.Module, images: Tensor, *, batch_size: int = 128) -> int:
@@ -26,7 +31,7 @@ def reestimate(module: nn.Module, images: Tensor, *, batch_size: int = 128) -> i
     def record(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0].detach().double()
         axes = [d for d in range(x.ndim) if d != 1]
-        zero = torch.zeros(x.shape[1], dtype=torch.float64)
+        zero = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
         total, squares, n = sums.get(norm, (zero, zero, 0))
         n += x.numel() // x.shape[1]
         sums[norm] = (total + x.sum(axes), squares + x.square().sum(axes), n)
@@ -53,3 +58,36 @@ def reestimate(module: nn.Module, images: Tensor, *, batch_size: int = 128) -> i
             norm.running_mean.copy_(mean)
             norm.running_var.copy_((squares / n - mean**2).clamp_min(0) * (n / max(1, n - 1)))
     return len(images)
+
+
+class Reestimator:
+    """Extracts sub-networks with statistics of their own, from always the same `images`.
+
+    The statistics of the last `n_kept` architectures are kept: asking again for one is as cheap as
+    extracting it. The super-network must not be trained on meanwhile.
+    """
+
+    def __init__(self, network: ElasticNetwork, images: Tensor, *, n_kept: int = 4096) -> None:
+        self.network, self.images, self.n_kept = network, images, n_kept
+        self._kept: OrderedDict[Architecture, dict[str, Tensor]] = OrderedDict()
+
+    @property
+    def n_samples(self) -> int:
+        """Images that the statistics are averages over."""
+        return len(self.images)
+
+    def extract(self, architecture: Architecture) -> nn.Module:
+        """A plain module of its own, in evaluation mode."""
+        module = self.network.extract(architecture)
+        buffers = dict(module.named_buffers())
+        kept = self._kept.get(architecture)
+        if kept is None:
+            reestimate(module, self.images)
+            self._kept[architecture] = {name: value.clone() for name, value in buffers.items()}
+            if len(self._kept) > self.n_kept:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(architecture)
+            for name, value in kept.items():
+                buffers[name].copy_(value)
+        return module

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from supernet.architecture import Architecture
 from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.generation import generate
@@ -23,21 +25,29 @@ from supernet.space import Space
 from supernet.study import Study
 
 __all__ = [
+    "differences",
+    "digest",
     "example_input",
+    "finetuned_path",
+    "load_finetuned",
     "load_pretrained",
+    "load_state",
     "load_supernet",
     "load_weights",
     "make_model",
     "make_network",
+    "origin_of",
     "read_card",
     "save_pretrained",
     "save_state",
     "save_supernet",
+    "settings_of",
     "write_json",
 ]
 
 # 1: first.
 SCHEMA_VERSION = 1
+HEADER = "ovnas"
 
 
 def example_input(study: Study, *, batch: int = 1) -> Tensor:
@@ -110,30 +120,43 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def save_pretrained(model: nn.Module, study: Study, seed: int, folder: Path) -> None:
-    """Keeps the pre-trained model's weights, under its own state-dict names, and what they came from."""
+def save_pretrained(
+    model: nn.Module, study: Study, seed: int, folder: Path, *, weights: Path | None = None
+) -> None:
+    """Keeps the pre-trained model's weights, under its own state-dict names, and what they came from:
+    the study's pre-training, or the file `weights`."""
     save_state(model.state_dict(), folder / "pretrained.safetensors")
-    write_json(_pretraining_of(study, seed), folder / "pretrained.json")
+    write_json(_pretraining_of(study, seed, weights), folder / "pretrained.json")
 
 
-def load_pretrained(model: nn.Module, study: Study, seed: int, folder: Path) -> bool:
+def load_pretrained(
+    model: nn.Module, study: Study, seed: int, folder: Path, *, weights: Path | None = None
+) -> bool:
     """Loads what an unfinished start has kept; False if there is none, or it came from other settings."""
     try:
         kept = json.loads((folder / "pretrained.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    if kept != _pretraining_of(study, seed) or not (folder / "pretrained.safetensors").is_file():
+    if kept != _pretraining_of(study, seed, weights) or not (folder / "pretrained.safetensors").is_file():
         return False
     load_weights(model, folder / "pretrained.safetensors")
     return True
 
 
-def _pretraining_of(study: Study, seed: int) -> dict[str, Any]:
+def _pretraining_of(study: Study, seed: int, weights: Path | None) -> dict[str, Any]:
     settings = settings_of(study)
     settings.pop("space")
-    for key in ("epochs", "learning_rate", "n_random"):
+    for key in ("epochs", "learning_rate", "n_random", "stages", "distillation", "label_weight"):
         settings["train"].pop(key)
-    return {"seed": seed, **settings}
+    return {"seed": seed, "weights": digest(weights), **settings}
+
+
+def digest(path: Path | None) -> str:
+    """The SHA-256 of a file, or nothing where there is none."""
+    if path is None or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_supernet(
@@ -165,9 +188,12 @@ def save_supernet(
 
 
 def settings_of(study: Study) -> dict[str, Any]:
-    """The sections that decide what a trained super-network is, as JSON."""
+    """The keys that decide what a trained super-network is, as JSON; images and checkpoints may be kept
+    elsewhere and otherwise."""
     sections = ("model", "data", "space", "train")
     value = {name: asdict(getattr(study, name)) for name in sections}
+    for section, key in (("data", "path"), ("data", "workers"), ("train", "checkpoint_minutes")):
+        value[section].pop(key)
     return json.loads(json.dumps(value))  # type: ignore[no-any-return]
 
 
@@ -184,19 +210,27 @@ def read_card(study: Study, folder: Path) -> dict[str, Any] | None:
         raise OvnasError(f"{path} is damaged; train again with --force") from None
     if version != SCHEMA_VERSION:
         raise OvnasError(f"{path} has schema {version}, but this version reads {SCHEMA_VERSION}")
-    ours = settings_of(study)
-    differing = [
-        f"[{section}] {key}: {theirs.get(section, {}).get(key)!r} there, {value!r} now"
-        for section, keys in ours.items()
-        for key, value in keys.items()
-        if theirs.get(section, {}).get(key) != value
-    ]
+    differing = differences(study, theirs)
     if differing:
         raise OvnasError(
             f"{folder} was trained with other settings ({'; '.join(differing)}); train again with "
             "--force, or take another --runs-dir"
         )
     return card  # type: ignore[no-any-return]
+
+
+def differences(study: Study, theirs: dict[str, dict[str, Any]]) -> list[str]:
+    """Where the settings of an earlier training differ, in words; a key that it did not know had its
+    default."""
+    found = []
+    for section, keys in settings_of(study).items():
+        defaults = {f.name: f.default for f in fields(getattr(study, section)) if f.default is not MISSING}
+        defaults = json.loads(json.dumps(defaults))
+        for key, value in keys.items():
+            other = theirs.get(section, {}).get(key, defaults.get(key))
+            if other != value:
+                found.append(f"[{section}] {key}: {other!r} there, {value!r} now")
+    return found
 
 
 def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module]:
@@ -219,16 +253,55 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
     return network.eval(), model.eval()
 
 
+def finetuned_path(folder: Path, architecture: Architecture) -> Path:
+    """Where a fine-tuned sub-network's own weights lie."""
+    return folder / "finetuned" / f"{architecture}.safetensors"
+
+
+def origin_of(folder: Path) -> dict[str, str]:
+    """Which super-network something was made from."""
+    return {"supernet": digest(folder / "supernet.safetensors")}
+
+
+def load_finetuned(
+    network: ElasticNetwork, folder: Path, architecture: Architecture
+) -> fx.GraphModule | None:
+    """The sub-network that `supernet.finetune` has trained on, BatchNorm statistics included; None where
+    there is none, or where it came from another super-network."""
+    path = finetuned_path(folder, architecture)
+    if not path.is_file():
+        return None
+    state, facts = load_state(path)
+    if facts.get("supernet") != origin_of(folder)["supernet"]:
+        return None
+    module = network.extract(architecture)
+    module.load_state_dict(state)
+    return module
+
+
 def write_json(value: Any, path: Path) -> None:
     """Writes JSON whole or not at all."""
     with _replacing(path) as (partial,):
         _write_json(value, partial)
 
 
-def save_state(state: dict[str, Tensor], path: Path) -> None:
-    """Writes a .safetensors file whole or not at all; tied weights stand under each of their names."""
+def save_state(state: dict[str, Tensor], path: Path, *, facts: dict[str, Any] | None = None) -> None:
+    """Writes a .safetensors file whole or not at all; tied weights stand under each of their names.
+
+    `facts` go into its header, as JSON, so that they and the tensors are always of one moment.
+    """
     with _replacing(path) as (partial,):
-        _write_state(state, partial)
+        _write_state(state, partial, {} if facts is None else {HEADER: json.dumps(facts)})
+
+
+def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file and the facts of its header. Raises OvnasError if it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[HEADER])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise OvnasError(f"{path} is damaged: {error}") from None
 
 
 @contextmanager
@@ -250,9 +323,9 @@ def _write_json(value: Any, path: Path) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_state(state: dict[str, Tensor], path: Path) -> None:
+def _write_state(state: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
     own = {name: v.detach().clone(memory_format=torch.contiguous_format) for name, v in state.items()}
     try:
-        save_file(own, path)
+        save_file(own, path, header or None)
     except SafetensorError as error:  # it reports a full disk so
         raise OvnasError(f"{path} cannot be written: {error}") from None

@@ -1,40 +1,71 @@
-"""Images and labels: three fixed splits of one source."""
+"""Images and labels: three fixed splits of one source, and the batches that training sees."""
 
 from __future__ import annotations
 
+import importlib
 import itertools
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from supernet.errors import OvnasError
-from supernet.study import Study
+from supernet.folder import ImageFolder, class_folders
+from supernet.pixels import DEVIATION, MEAN, Batch, Indices, ShiftedImages
+from supernet.study import DataSection, Study
 
-__all__ = ["Splits", "batches", "load_splits", "take"]
+__all__ = [
+    "DEVIATION",
+    "MEAN",
+    "SOURCES",
+    "SPLITS",
+    "Splits",
+    "batches",
+    "load_splits",
+    "take",
+    "training_batches",
+]
 
 Images = Dataset[Any]
 SPLITS = ("train", "validation", "test")
-# torchvision's ImageNet normalisation, for images scaled to 0..1.
-MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+DATA_VARIABLE = "OVNAS_DATA"
+MOST_WORKERS = 4
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Datasets of (image of shape (C, H, W) float32, label int64). `test` is used for the last word only."""
+    """Datasets of (image of shape (C, H, W) float32, label int64). `test` is used for the last word only.
+
+    A dataset gives its images as they are judged. One that can augment has a method
+    `augmented(indices, rng, part)`, which gives a part of a batch as it is trained on.
+    """
 
     train: Images
     validation: Images
     test: Images
     n_classes: int
+
+
+@runtime_checkable
+class Augmenting(Protocol):
+    """A dataset that makes whole batches to train on."""
+
+    def augmented(self, indices: Indices, rng: np.random.Generator, part: slice) -> Batch:
+        """The `part` of the batch of `indices`; all random numbers of the batch are drawn."""
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """A dataset that gives many images at once."""
+
+    def plain(self, indices: Indices) -> Batch:
+        """These images as they are judged."""
 
 
 def load_splits(study: Study) -> Splits:
@@ -45,7 +76,7 @@ def load_splits(study: Study) -> Splits:
         raise OvnasError(
             f"study {study.name!r} has no data: give its [data] name = 'folder' and the path of images"
         )
-    splits = source(study, (channels, height, width))
+    splits = source(study.data, (channels, height, width))
     image, _ = splits.train[0]
     if tuple(image.shape) != (channels, height, width):
         raise OvnasError(
@@ -55,15 +86,66 @@ def load_splits(study: Study) -> Splits:
     return splits
 
 
-def batches(
-    images: Images, batch_size: int, *, generator: torch.Generator | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches in order, or shuffled (and a last partial one dropped) if a generator is given."""
-    shuffle = generator is not None
+def batches(images: Images, batch_size: int) -> Iterator[Batch]:
+    """Batches in order, as they are judged."""
+    total = len(images)  # type: ignore[arg-type]
+    chunks = [np.arange(start, min(start + batch_size, total)) for start in range(0, total, batch_size)]
+
+    def make(indices: Indices) -> Batch:
+        if isinstance(images, Gathering):
+            return images.plain(indices)
+        return _stacked([images[int(i)] for i in indices])
+
+    yield from _loaded(images, make, chunks)
+
+
+def training_batches(
+    images: Images, keys: Sequence[tuple[Indices, tuple[int, ...]]], part: slice = slice(None)
+) -> Iterator[Batch]:
+    """A batch, or this process's part of it, for each key: the images' indices and the seed of what is
+    random about them."""
+
+    def make(key: tuple[Indices, tuple[int, ...]]) -> Batch:
+        indices, seed = key
+        rng = np.random.default_rng(seed)
+        if isinstance(images, Augmenting):
+            return images.augmented(indices, rng, part)
+        with torch.random.fork_rng(devices=[]):  # transforms of the user's own draw from torch's generator
+            torch.manual_seed(int(rng.integers(2**63)))
+            return _stacked([images[int(i)] for i in indices[part]])
+
+    yield from _loaded(images, make, keys)
+
+
+def _stacked(items: Sequence[tuple[Tensor, Any]]) -> Batch:
+    return torch.stack([image for image, _ in items]), torch.tensor([int(label) for _, label in items])
+
+
+def _loaded(images: Images, make: Callable[[Any], Batch], keys: Sequence[Any]) -> Iterator[Batch]:
+    """`make` of each key, in the worker processes of a dataset that has an `n_workers`."""
     loader = DataLoader(
-        images, batch_size=batch_size, shuffle=shuffle, generator=generator, drop_last=shuffle
+        _Made(make),
+        sampler=keys,
+        batch_size=None,
+        num_workers=min(len(keys), getattr(images, "n_workers", 0)),
     )
-    yield from loader
+    for batch in loader:
+        if isinstance(batch, OvnasError):
+            raise batch
+        yield batch
+
+
+class _Made(Dataset[Any]):
+    """Whole batches by their keys, so that worker processes have nothing to agree on."""
+
+    def __init__(self, make: Callable[[Any], Batch]) -> None:
+        self.make = make
+
+    def __getitem__(self, key: Any) -> Batch | OvnasError:
+        try:
+            return self.make(key)
+        except OvnasError as error:  # raised in a worker, it would come wrapped in the worker's traceback
+            return error
 
 
 def take(images: Images, n: int) -> Tensor:
@@ -73,7 +155,25 @@ def take(images: Images, n: int) -> Tensor:
     return torch.stack([images[int(i)][0] for i in chosen])
 
 
-def _digits(study: Study, shape: tuple[int, int, int]) -> Splits:
+def data_path(section: DataSection) -> Path:
+    """Where the images lie. Raises OvnasError if nothing says it."""
+    path = section.path or os.environ.get(DATA_VARIABLE, "")
+    if not path:
+        raise OvnasError(
+            f"[data] name = {section.name!r} needs the folder of its images: set [data] path in the study, "
+            f"or {DATA_VARIABLE}=FOLDER in the environment"
+        )
+    return Path(path).expanduser()
+
+
+def n_workers(section: DataSection) -> int:
+    """Processes that decode images."""
+    if section.workers >= 0:
+        return section.workers
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+
+
+def _digits(_section: DataSection, shape: tuple[int, int, int]) -> Splits:
     """scikit-learn's 1,797 scanned digits, 8x8 px, upsampled; 60/20/20 %, in a fixed random order."""
     from sklearn.datasets import load_digits
 
@@ -85,66 +185,53 @@ def _digits(study: Study, shape: tuple[int, int, int]) -> Splits:
     labels = torch.from_numpy(source.target).long()
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
     bounds = [0, 1077, 1437, len(labels)]
+    parts = [(images[order[a:b]], labels[order[a:b]]) for a, b in itertools.pairwise(bounds)]
+    train, validation, test = parts
+    return Splits(ShiftedImages(*train), TensorDataset(*validation), TensorDataset(*test), n_classes=10)
+
+
+def _cifar10(section: DataSection, _shape: tuple[int, int, int]) -> Splits:
+    from supernet.cifar10 import load_cifar10
+
+    return Splits(*load_cifar10(data_path(section)))
+
+
+def _folder(section: DataSection, shape: tuple[int, int, int]) -> Splits:
+    root = data_path(section)
+    classes = class_folders(root, SPLITS)
     train, validation, test = (
-        TensorDataset(images[order[a:b]], labels[order[a:b]]) for a, b in itertools.pairwise(bounds)
+        ImageFolder(root / split, classes, shape, n_workers(section)) for split in SPLITS
     )
-    return Splits(train, validation, test, n_classes=10)
-
-
-def _folder(study: Study, shape: tuple[int, int, int]) -> Splits:
-    root = Path(study.data.path).expanduser()
-    for split in SPLITS:
-        if not (root / split).is_dir():
-            raise OvnasError(f"[data] path must hold {', '.join(SPLITS)}/; there is no {root / split}")
-    classes = sorted(p.name for p in (root / "train").iterdir() if p.is_dir())
-    for split in SPLITS[1:]:
-        unknown = {p.name for p in (root / split).iterdir() if p.is_dir()} - set(classes)
-        if unknown:
-            raise OvnasError(f"{root / split} has classes that train/ has not: {', '.join(sorted(unknown))}")
-    if len(classes) < 2:
-        raise OvnasError(f"{root / 'train'} must hold one folder a class, but has {len(classes)}")
-    train, validation, test = (ImageFolder(root / split, classes, shape) for split in SPLITS)
     return Splits(train, validation, test, n_classes=len(classes))
 
 
-class ImageFolder(Dataset[tuple[Tensor, Tensor]]):
-    """Images in one folder a class; short side to 8/7 of the input, centre crop, normalised."""
-
-    def __init__(self, root: Path, classes: list[str], shape: tuple[int, int, int]) -> None:
-        self.shape = shape
-        self.items: list[tuple[Path, int]] = []
-        for label, name in enumerate(classes):
-            folder = root / name
-            files = sorted(p for p in folder.glob("*") if not p.name.startswith("."))
-            foreign = [p for p in files if p.suffix.lower() not in SUFFIXES]
-            if foreign:
-                raise OvnasError(f"{foreign[0]} is none of {', '.join(sorted(SUFFIXES))}; move it away")
-            if not files:
-                raise OvnasError(f"{folder} has no images of class {name!r}")
-            self.items.extend((path, label) for path in files)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        path, label = self.items[index]
-        _, height, width = self.shape
-        try:
-            with Image.open(path) as file:
-                image = file.convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
-            raise OvnasError(f"{path} cannot be read as an image: {error}") from None
-        if image.size != (width, height):
-            scale = max(width / image.width, height / image.height) * 8 / 7
-            size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-            image = image.resize(size, Image.Resampling.BILINEAR)
-            left, top = (image.width - width) // 2, (image.height - height) // 2
-            image = image.crop((left, top, left + width, top + height))
-        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
-        return (pixels - MEAN) / DEVIATION, torch.tensor(label)
+def _custom(section: DataSection, _shape: tuple[int, int, int]) -> Splits:
+    """What the user's own function returns."""
+    module_name, _, function = section.factory.partition(":")
+    try:
+        factory: Any = importlib.import_module(module_name)
+        for part in function.split("."):
+            factory = getattr(factory, part)
+        splits = factory()
+    except OvnasError:
+        raise
+    except Exception as error:
+        raise OvnasError(f"[data] factory {section.factory!r} failed: {error}") from error
+    if not isinstance(splits, Splits):
+        raise OvnasError(
+            f"[data] factory {section.factory!r} must return supernet.data.Splits, but gave "
+            f"{type(splits).__name__}"
+        )
+    for name in SPLITS:
+        images = getattr(splits, name)
+        if not hasattr(images, "__len__") or len(images) == 0:
+            raise OvnasError(f"[data] factory {section.factory!r}: its {name} split has no images")
+    return splits
 
 
-SOURCES: dict[str, Callable[[Study, tuple[int, int, int]], Splits]] = {
+SOURCES: dict[str, Callable[[DataSection, tuple[int, int, int]], Splits]] = {
     "digits": _digits,
+    "cifar10": _cifar10,
     "folder": _folder,
+    "custom": _custom,
 }

@@ -10,7 +10,7 @@ import re
 import tomllib
 import types
 import typing
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,6 +23,7 @@ __all__ = [
     "ProfilingSection",
     "SearchSection",
     "SpaceSection",
+    "StageSection",
     "Study",
     "TargetSection",
     "TrainSection",
@@ -41,10 +42,18 @@ class ModelSection:
 
 @dataclass(frozen=True)
 class DataSection:
-    """`name` is "digits" (embedded), "folder" (images in `path`/{train,validation,test}/class/) or "none"."""
+    """`name` is the source of the images.
 
-    name: Literal["digits", "folder", "none"] = "none"
+    "digits": embedded. "cifar10": `path` holds {train,test}/class/ or the binary batches. "folder":
+    `path` holds {train,validation,test}/class/. "custom": `factory`, "package.module:function", returns
+    `supernet.data.Splits`. An empty `path` is taken from the environment variable OVNAS_DATA.
+    `workers`: processes that decode images (-1: one a CPU, four at most; 0: none).
+    """
+
+    name: Literal["digits", "cifar10", "folder", "custom", "none"] = "none"
     path: str = ""
+    factory: str = ""
+    workers: int = -1
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,26 @@ class SpaceSection:
 
 
 @dataclass(frozen=True)
+class StageSection:
+    """One stage of super-network training: the kinds of choices that are open in it; the others stay at
+    their largest. "width" opens inner ratios too."""
+
+    open: tuple[Literal["kernel", "depth", "width"], ...]
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class TrainSection:
-    """Pre-training (where no weights are given) and super-network training."""
+    """Pre-training (where no weights are given) and super-network training.
+
+    `stages` follow one another, each with a schedule of its own; without them there is one of `epochs`
+    and `learning_rate` with everything open. A step trains the largest, the smallest and `n_random`
+    random sub-networks. `distillation`: who says what they shall answer, the pre-trained "teacher" or,
+    "in-place", the largest; `label_weight` is the labels' beside that. `warm_up_epochs`: a tenth of a
+    stage at most. `max_gradient_norm` and `ema_decay` (of averaged weights): 0 is off. `precision`:
+    "auto" takes what is faster here.
+    """
 
     pretrain_epochs: int = 20
     epochs: int = 20
@@ -73,6 +100,21 @@ class TrainSection:
     pretrain_learning_rate: float = 0.1
     weight_decay: float = 5e-4
     n_random: int = 2
+    stages: tuple[StageSection, ...] = ()
+    distillation: Literal["teacher", "in-place", "none"] = "teacher"
+    label_weight: float = 0.5
+    label_smoothing: float = 0.1
+    warm_up_epochs: float = 1.0
+    max_gradient_norm: float = 5.0
+    ema_decay: float = 0.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpoint_minutes: float = 10.0
+
+    @property
+    def all_stages(self) -> tuple[StageSection, ...]:
+        """The stages, or the one that stands for none."""
+        whole = StageSection(("kernel", "depth", "width"), self.epochs, self.learning_rate)
+        return self.stages or (whole,)
 
 
 @dataclass(frozen=True)
@@ -177,8 +219,10 @@ class Study:
                 r"[\w.]+:[\w.]+", self.model.factory
             )
             is not None,
-            "[data] path must be given for name = 'folder'": self.data.name != "folder"
-            or bool(self.data.path),
+            "[data] factory must read 'package.module:function' for name = 'custom'": (
+                self.data.name != "custom" or re.fullmatch(r"[\w.]+:[\w.]+", self.data.factory) is not None
+            ),
+            "[data] workers must be >= 0, or -1 for as many as fit": self.data.workers >= -1,
             "[space] width must be ratios within 0 < r <= 1": all(0 < r <= 1 for r in self.space.width)
             and bool(self.space.width),
             "[space] expand must be ratios > 0": all(r > 0 for r in self.space.expand),
@@ -194,6 +238,19 @@ class Study:
                 self.train.learning_rate, self.train.pretrain_learning_rate
             )
             > 0,
+            "[[train.stages]] epochs must be >= 1, learning_rate > 0": all(
+                stage.epochs >= 1 and stage.learning_rate > 0 for stage in self.train.stages
+            ),
+            "[train] label_weight, warm_up_epochs, max_gradient_norm, checkpoint_minutes must be >= 0": min(
+                self.train.label_weight,
+                self.train.warm_up_epochs,
+                self.train.max_gradient_norm,
+                self.train.checkpoint_minutes,
+            )
+            >= 0,
+            "[train] label_smoothing and ema_decay must be within 0 <= x < 1": all(
+                0 <= x < 1 for x in (self.train.label_smoothing, self.train.ema_decay)
+            ),
             "[target] threads and streams must be >= 0, batch >= 1": min(
                 self.target.threads, self.target.streams
             )
@@ -244,6 +301,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise OvnasError(f"{where} must be a list, but got {value!r}")
         (item, _) = typing.get_args(kind)
+        if isinstance(item, type) and is_dataclass(item):
+            return tuple(_section(item, v, f"{where} {i}") for i, v in enumerate(value, 1))
         return tuple(_value(item, v, where) for v in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)

@@ -12,15 +12,25 @@ from supernet import cli
 from supernet.study import Study
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable
+
     from rich.console import Console
-    from torch import Tensor, nn
+    from torch import nn
 
-    from supernet.data import Splits
+    from supernet.compute import Compute
+    from supernet.data import Images, Splits
+    from supernet.distributed import World
     from supernet.elastic import ElasticNetwork
+    from supernet.keeper import Keeper
+    from supernet.sandwich import StageSpace
     from supernet.space import Space
+    from supernet.training import Fit
 
+STATE = "training.safetensors"
 BATCHNORM_SAMPLES = 512
+# What an epoch's accuracies are taken from: they are for looking at, and cheap.
+JUDGED_IMAGES = 2000
+JUDGED_BATCHNORM_SAMPLES = 256
 _NOT_SHOWN = {"schema_version", "settings", "space"}
 
 
@@ -28,84 +38,244 @@ def main(argv: list[str] | None = None) -> int:
     parser = cli.parser(
         "supernet.train", "Make a study's super-network from its pre-trained model, and train it."
     )
-    parser.add_argument("--force", action="store_true", help="train again over an earlier result")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="the pre-trained model, in place of pre-training"
+    )
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--force", action="store_true", help="train again over an earlier result")
+    choice.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted training (as is done anyway), and do not start a new one",
+    )
     return cli.run(train, parser.parse_args(argv))
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains and saves; returns what supernet.json holds beside the space."""
-    import numpy as np
+    from supernet import checkpoint
+    from supernet.distributed import joined_world
+
+    study = Study.load(arguments.study)
+    folder: Path = arguments.runs_dir / study.name / "supernet"
+    with joined_world() as world:
+        out = cli.console(arguments)
+        out.quiet = not world.is_first
+        if not arguments.force:
+            card = checkpoint.read_card(study, folder)
+            if card is not None:
+                out.print(
+                    f"super-network of {study.name} is trained already (seed {card.get('seed')}): {folder} "
+                    "(--force trains again)"
+                )
+                return {key: value for key, value in card.items() if key not in _NOT_SHOWN}
+        return _train(study, folder, out, arguments, world)
+
+
+def _train(
+    study: Study, folder: Path, out: Console, arguments: argparse.Namespace, world: World
+) -> dict[str, Any]:
     import torch
 
     from supernet import checkpoint
     from supernet.data import load_splits
+    from supernet.errors import OvnasError
     from supernet.generation import generate
-    from supernet.training import train_supernet
+    from supernet.keeper import Keeper
+    from supernet.sandwich import StageSpace, sandwich_step, stages_of
+    from supernet.training import Fit, Recipe
+    from supernet.training_log import TrainingLog
 
-    study = Study.load(arguments.study)
-    folder: Path = arguments.runs_dir / study.name / "supernet"
-    out = cli.console(arguments)
-    if not arguments.force:
-        card = checkpoint.read_card(study, folder)
-        if card is not None:
-            out.print(
-                f"super-network of {study.name} is trained already (seed {card.get('seed')}): {folder} "
-                "(--force trains again)"
-            )
-            return {key: value for key, value in card.items() if key not in _NOT_SHOWN}
     splits = load_splits(study)
-    rng = np.random.default_rng(arguments.seed)
     torch.manual_seed(arguments.seed)
     start = time.monotonic()
     _require_classifier(study, splits.n_classes)
-    model = _pretrained(study, splits, folder, rng, out, arguments)
+    stages_of(checkpoint.make_network(study).space, study.train)  # before hours of pre-training
+    if arguments.force:
+        (folder / STATE).unlink(missing_ok=True)
+    keeper = Keeper(
+        folder / STATE,
+        study,
+        arguments.seed,
+        TrainingLog(folder / "training.csv" if world.is_first else None),
+        weights=checkpoint.digest(arguments.weights),
+        world=world,
+    )
+    if arguments.resume and not keeper.has_kept:
+        raise OvnasError(f"there is no interrupted training in {folder}; start one without --resume")
+    if keeper.has_kept:
+        out.print("going on with the interrupted training")
+    model = checkpoint.make_model(study)
+    if arguments.weights:
+        checkpoint.load_weights(model, arguments.weights)
+    compute = _compute(study, model, splits, keeper, out, world)
+    _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
     describe(network.space, out)
-    network.order_channels()
-    samples = _samples(splits)
-    epochs = study.train.epochs
-    with cli.progress(out) as bar:
-        task = bar.add_task("super-network", total=epochs, note="")
-        for epoch in train_supernet(network, model, splits.train, study.train, rng):
-            bar.update(task, advance=1, note=f"loss {epoch.loss:.3f}")
-    accuracy = _settle(network, model, splits, samples, out)
-    facts = {
-        "accuracy": accuracy,
-        "batchnorm_samples": len(samples),
-        "epochs": epochs,
-        "seed": arguments.seed,
-        "seconds": round(time.monotonic() - start, 1),
-        "log10_size": network.space.log10_size,
-    }
-    checkpoint.save_supernet(network, study, folder, facts, pretrained=model)
-    out.print(f"saved to {folder}")
+    model = compute.module(model).eval()
+    is_ordered = False
+    for phase, stage in enumerate(stages_of(network.space, study.train), start=1):
+        opened = StageSpace(network.space, stage)
+        if opened.opens_width and not is_ordered:
+            network.order_channels()
+            is_ordered = True
+        if keeper.is_past(phase):
+            continue
+        fit = Fit(
+            network,
+            splits.train,
+            Recipe.of(study.train, stage.epochs, stage.learning_rate),
+            sandwich_step(network, model, opened, study.train, compute),
+            seed=(arguments.seed, phase),
+            compute=compute,
+            world=world,
+        )
+        judge = _judge_of_network(network, opened, splits, compute)
+        name = f"stage {phase} ({', '.join(stage.open)})" if study.train.stages else "super-network"
+        run_phase(fit, name, phase, keeper, judge, out)
+    facts: dict[str, Any] = {}
+    if world.is_first:
+        network, model = network.to("cpu"), model.to("cpu")
+        facts = {
+            "accuracy": _settle(network, model, splits, out),
+            "batchnorm_samples": min(BATCHNORM_SAMPLES, len(splits.train)),  # type: ignore[arg-type]
+            "epochs": sum(stage.epochs for stage in study.train.all_stages),
+            "seed": arguments.seed,
+            "seconds": round(keeper.facts.get("seconds", 0.0) + time.monotonic() - start, 1),
+            "precision": compute.precision,
+            "log10_size": network.space.log10_size,
+        }
+        checkpoint.save_supernet(network, study, folder, facts, pretrained=model)
+        keeper.remove()
+        out.print(f"saved to {folder}")
     return {"study": study.name, **facts}
 
 
-def _pretrained(
+def run_phase(
+    fit: Fit,
+    name: str,
+    phase: int,
+    keeper: Keeper,
+    judge: Callable[[], tuple[float | None, float | None]],
+    out: Console,
+) -> None:
+    """Trains one phase to its end, from where `keeper` has it, with a row of the log and a kept state
+    each epoch. `judge` gives the accuracies of the largest and the smallest."""
+    from supernet.training_log import Row
+
+    keeper.take_up(phase, fit)
+    seconds = keeper.facts.get("seconds", 0.0)
+    start = last = time.monotonic()
+    with cli.progress(out) as bar:
+        task = bar.add_task(name, total=fit.n_steps, completed=fit.n_done, note="")
+
+        def on_step() -> None:
+            bar.update(task, completed=fit.n_done)
+            keeper.facts["seconds"] = seconds + time.monotonic() - start
+            keeper.save_if_due(phase, fit)
+
+        for epoch in fit.epochs(on_step):
+            rate = fit.recipe.learning_rate * fit.recipe.factor(epoch.index + 1)
+            with fit.averaged():
+                largest, smallest = judge() if keeper.world.is_first else (None, None)
+            now = time.monotonic()
+            row = Row(name, epoch.index + 1, epoch.loss, rate, largest, smallest, round(now - last, 1))
+            last = now
+            keeper.log.add(row)
+            keeper.facts["seconds"] = seconds + now - start
+            keeper.save(phase, fit)
+            bar.update(task, completed=fit.n_done, note=str(row))
+            if not out.is_terminal:
+                out.print(f"{name}, epoch {epoch.index + 1}/{epoch.n_epochs}: {row}, {row.seconds:.0f} s")
+
+
+def _compute(
+    study: Study, model: nn.Module, splits: Splits, keeper: Keeper, out: Console, world: World
+) -> Compute:
+    """Where to compute; the same again after an interruption, for precision changes the result."""
+    import torch
+
+    from supernet.compute import Compute, choose_compute
+    from supernet.data import take
+
+    if "precision" in keeper.facts and keeper.facts["device"] != "cuda" and not torch.cuda.is_available():
+        return Compute(keeper.facts["device"], keeper.facts["precision"])
+    batch = take(splits.train, max(2, study.train.batch_size // world.size))
+    compute = choose_compute(study.train.precision, model, batch)
+    precision = world.agree(compute.precision)
+    keeper.facts |= {"device": compute.device, "precision": precision}
+    out.print(f"training on {compute.device} in {precision}")
+    return Compute(compute.device, precision)  # type: ignore[arg-type]
+
+
+def _pretrain(
+    model: nn.Module,
     study: Study,
     splits: Splits,
     folder: Path,
-    rng: np.random.Generator,
+    keeper: Keeper,
+    compute: Compute,
     out: Console,
     arguments: argparse.Namespace,
-) -> nn.Module:
+) -> None:
     """The pre-trained model: from its weights file, from an earlier start, or trained now."""
     from supernet import checkpoint
-    from supernet.training import pretrain
+    from supernet.sandwich import label_step
+    from supernet.training import Fit, Recipe, accuracy
 
-    model = checkpoint.make_model(study)
-    if not study.model.weights:
-        if not arguments.force and checkpoint.load_pretrained(model, study, arguments.seed, folder):
+    is_given = bool(study.model.weights or arguments.weights)
+    if not is_given and not arguments.force:
+        is_given = checkpoint.load_pretrained(model, study, arguments.seed, folder)
+        if is_given:
             out.print("going on with the pre-trained model of an earlier start")
-            return model.eval()
-        with cli.progress(out) as bar:
-            task = bar.add_task("pre-training", total=study.train.pretrain_epochs, note="")
-            for epoch in pretrain(model, splits.train, study.train, rng):
-                bar.update(task, advance=1, note=f"loss {epoch.loss:.3f}")
-    if not (folder / "supernet.json").is_file():  # else an interrupt would leave it beside an older one
-        checkpoint.save_pretrained(model, study, arguments.seed, folder)
-    return model.eval()
+    if not is_given:
+        section = study.train
+        fit = Fit(
+            model,
+            splits.train,
+            Recipe.of(section, section.pretrain_epochs, section.pretrain_learning_rate),
+            label_step(model, label_smoothing=section.label_smoothing, compute=compute),
+            seed=(arguments.seed, 0),
+            compute=compute,
+            world=keeper.world,
+        )
+        judged = _thinned(splits.validation)
+        run_phase(fit, "pre-training", 0, keeper, lambda: (accuracy(model, judged, compute), None), out)
+    # Beside an earlier super-network, an interrupt would leave it as that one's.
+    if keeper.world.is_first and not (folder / "supernet.json").is_file():
+        checkpoint.save_pretrained(model, study, arguments.seed, folder, weights=arguments.weights)
+    model.eval()
+
+
+def _judge_of_network(
+    network: ElasticNetwork, opened: StageSpace, splits: Splits, compute: Compute
+) -> Callable[[], tuple[float, float]]:
+    from supernet.batchnorm import reestimate
+    from supernet.data import take
+    from supernet.training import accuracy
+
+    judged = _thinned(splits.validation)
+    samples = compute.images(take(splits.train, JUDGED_BATCHNORM_SAMPLES))
+
+    def judge() -> tuple[float, float]:
+        found = []
+        for architecture in (opened.largest, opened.smallest):
+            module = compute.module(network.extract(architecture))
+            reestimate(module, samples)
+            found.append(accuracy(module, judged, compute))
+        return found[0], found[1]
+
+    return judge
+
+
+def _thinned(images: Images) -> Images:
+    """Some of them, spread evenly."""
+    import numpy as np
+    from torch.utils.data import Subset
+
+    total = len(images)  # type: ignore[arg-type]
+    chosen = np.unique(np.linspace(0, total - 1, min(JUDGED_IMAGES, total)).round().astype(int))
+    return Subset(images, chosen.tolist())
 
 
 def _require_classifier(study: Study, n_classes: int) -> None:
@@ -124,21 +294,15 @@ def _require_classifier(study: Study, n_classes: int) -> None:
         )
 
 
-def _samples(splits: Splits) -> Tensor:
-    from supernet.data import take
-
-    return take(splits.train, BATCHNORM_SAMPLES)
-
-
-def _settle(
-    network: ElasticNetwork, model: nn.Module, splits: Splits, samples: Tensor, out: Console
-) -> dict[str, float]:
+def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Console) -> dict[str, float]:
     """Re-estimates the shared BatchNorm statistics on the largest and judges both ends."""
     import torch
 
     from supernet.batchnorm import reestimate
+    from supernet.data import take
     from supernet.training import accuracy
 
+    samples = take(splits.train, BATCHNORM_SAMPLES)
     largest = network.extract(network.space.largest)
     reestimate(largest, samples)
     with torch.no_grad():

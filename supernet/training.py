@@ -1,22 +1,66 @@
-"""Training: the pre-trained model, and the super-network by the sandwich rule with distillation."""
+"""Optimising a module over images, in steps that repeat: what is random about a step depends on its
+number alone, so that training goes on from any step as if it had not been interrupted.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernet.data import Images, batches
-from supernet.elastic import ElasticNetwork
+from supernet.compute import Compute
+from supernet.data import Images, batches, training_batches
+from supernet.distributed import ALONE, World
+from supernet.errors import OvnasError
 from supernet.study import TrainSection
 
-__all__ = ["Epoch", "accuracy", "pretrain", "train_supernet"]
+__all__ = ["Epoch", "Fit", "Recipe", "Step", "accuracy"]
+
+Step = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
+"""(images, labels, what is random about this step) to the loss; adds to the parameters' gradients."""
+
+MOMENTUM = 0.9
+# What the streams of random numbers are for.
+ORDER, AUGMENTATION, STEP = range(3)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with Nesterov momentum, a linear warm-up and a cosine schedule; norms and biases do not decay."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int = 64
+    weight_decay: float = 5e-4
+    warm_up_epochs: float = 1.0
+    max_gradient_norm: float = 5.0
+    ema_decay: float = 0.0
+
+    @classmethod
+    def of(cls, section: TrainSection, epochs: int, learning_rate: float) -> Recipe:
+        """The study's recipe for so many epochs."""
+        return cls(
+            epochs,
+            learning_rate,
+            batch_size=section.batch_size,
+            weight_decay=section.weight_decay,
+            warm_up_epochs=section.warm_up_epochs,
+            max_gradient_norm=section.max_gradient_norm,
+            ema_decay=section.ema_decay,
+        )
+
+    def factor(self, epoch: float) -> float:
+        """Of the learning rate, after `epoch` epochs."""
+        warm_up = min(self.warm_up_epochs, self.epochs / 10)
+        if epoch < warm_up:
+            return min(1.0, (epoch + 0.01) / warm_up)
+        return 0.5 * (1 + math.cos(math.pi * (epoch - warm_up) / (self.epochs - warm_up)))
 
 
 @dataclass(frozen=True)
@@ -28,117 +72,165 @@ class Epoch:
     loss: float
 
 
-def accuracy(module: nn.Module | Callable[[Tensor], Tensor], images: Images) -> float:
-    """Top-1 accuracy as a fraction; a module should be in evaluation mode."""
+class Fit:
+    """The training of one module by one recipe.
+
+    Iterating `epochs` trains; it may be left after any step, and what `state` has given then is taken
+    up by `restore` of a new Fit of the same module, recipe and seed. With several processes each computes
+    its part of a batch with its own BatchNorm statistics, and gradients are averaged.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        images: Images,
+        recipe: Recipe,
+        step: Step,
+        *,
+        seed: tuple[int, ...],
+        compute: Compute | None = None,
+        world: World = ALONE,
+    ) -> None:
+        self.module, self.images, self.recipe, self.step = module, images, recipe, step
+        self.seed, self.compute, self.world = seed, compute or Compute(), world
+        total = len(images)  # type: ignore[arg-type]
+        self.batch_size = min(recipe.batch_size, total)
+        if self.batch_size % world.size:
+            raise OvnasError(
+                f"[train] batch_size must be a multiple of the {world.size} processes, but {self.batch_size}"
+                " images make a batch"
+            )
+        self.steps_per_epoch = total // self.batch_size
+        self.n_steps = recipe.epochs * self.steps_per_epoch
+        self.n_done = 0
+        self._losses: list[float] = []
+        self.compute.module(module)
+        self.optimizer = torch.optim.SGD(
+            self._groups(), lr=recipe.learning_rate, momentum=MOMENTUM, nesterov=True
+        )
+        self._average = (
+            {name: value.clone() for name, value in self._averaged_values().items()}
+            if recipe.ema_decay
+            else {}
+        )
+
+    def _groups(self) -> list[dict[str, Any]]:
+        parameters = list(self.module.parameters())
+        return [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.recipe.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1]},
+        ]
+
+    def epochs(self, on_step: Callable[[], None] | None = None) -> Iterator[Epoch]:
+        """Trains in place, an epoch a step of the iterator; `on_step` is called after each step.
+
+        Between epochs the module is in evaluation mode. At the end averaged weights, if any, replace the
+        last ones.
+        """
+        while self.n_done < self.n_steps:
+            epoch, first = divmod(self.n_done, self.steps_per_epoch)
+            self.module.train()
+            order = np.random.default_rng((*self.seed, ORDER, epoch)).permutation(len(self.images))  # type: ignore[arg-type]
+            keys = [
+                (
+                    order[i * self.batch_size : (i + 1) * self.batch_size],
+                    (*self.seed, AUGMENTATION, epoch * self.steps_per_epoch + i),
+                )
+                for i in range(first, self.steps_per_epoch)
+            ]
+            for x, labels in training_batches(self.images, keys, self.world.part(self.batch_size)):
+                self._losses.append(self._take_step(x, labels))
+                self.n_done += 1
+                if self.n_done % self.steps_per_epoch and on_step is not None:
+                    on_step()
+            self.world.average(self.module.buffers())
+            self.module.eval()
+            mean = torch.tensor(float(np.mean(self._losses)))
+            self.world.average([mean])
+            self._losses = []
+            yield Epoch(epoch, self.recipe.epochs, float(mean))
+        self.module.eval()
+        if self._average:
+            self._load(self._average)
+
+    def _take_step(self, x: Tensor, labels: Tensor) -> float:
+        rate = self.recipe.learning_rate * self.recipe.factor(self.n_done / self.steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        rng = np.random.default_rng((*self.seed, STEP, self.n_done))
+        loss = float(self.step(self.compute.images(x), labels.to(self.compute.device), rng))
+        if not math.isfinite(loss):
+            raise OvnasError(
+                f"training diverged: the loss of step {self.n_done} is {loss}; take a lower learning rate"
+            )
+        parameters = list(self.module.parameters())
+        self.world.average([p.grad for p in parameters if p.grad is not None])
+        if self.recipe.max_gradient_norm:
+            nn.utils.clip_grad_norm_(parameters, self.recipe.max_gradient_norm)
+        self.optimizer.step()
+        with torch.no_grad():
+            for name, value in self._averaged_values().items() if self._average else ():
+                self._average[name].lerp_(value, 1 - self.recipe.ema_decay)
+        return loss
+
+    def _averaged_values(self) -> dict[str, Tensor]:
+        values = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        return {name: value.detach() for name, value in values.items() if value.is_floating_point()}
+
+    def _load(self, values: dict[str, Tensor]) -> None:
+        for name, value in self._averaged_values().items():
+            value.copy_(values[name])
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the module has its averaged weights, if the recipe averages."""
+        if not self._average:
+            yield
+            return
+        own = {name: value.clone() for name, value in self._averaged_values().items()}
+        self._load(self._average)
+        try:
+            yield
+        finally:
+            self._load(own)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that training goes on from: tensors, and a JSON value."""
+        tensors = {f"module.{name}": value for name, value in self.module.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self._average.items()}
+        for name, parameter in self.module.named_parameters():
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{name}"] = momentum
+        return tensors, {"n_done": self.n_done, "losses": self._losses}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Takes up what `state` has given."""
+        kinds: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "momentum": {}}
+        for name, value in tensors.items():
+            kind, _, rest = name.partition(".")
+            kinds[kind][rest] = value
+        self.module.load_state_dict(kinds["module"])
+        for name, value in kinds["average"].items():
+            self._average[name].copy_(value)
+        for name, parameter in self.module.named_parameters():
+            if name in kinds["momentum"]:
+                buffer = torch.empty_like(parameter, requires_grad=False).copy_(kinds["momentum"][name])
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        self.n_done, self._losses = int(facts["n_done"]), [float(loss) for loss in facts["losses"]]
+
+
+def accuracy(
+    module: nn.Module | Callable[[Tensor], Tensor], images: Images, compute: Compute | None = None
+) -> float:
+    """Top-1 accuracy as a fraction; a module should be in evaluation mode. In float32 on the CPU where no
+    `compute` is given."""
+    compute = compute or Compute()
     right = total = 0
-    with torch.no_grad():
+    with torch.no_grad(), compute.autocast():
         for x, labels in batches(images, 128):
-            right += int((module(x).argmax(1) == labels).sum())
+            answers = module(compute.images(x) if compute != Compute() else x).argmax(1)
+            right += int((answers.cpu() == labels).sum())
             total += len(labels)
     return right / total
-
-
-def pretrain(
-    model: nn.Module, images: Images, section: TrainSection, rng: np.random.Generator
-) -> Iterator[Epoch]:
-    """Trains `model` in place with labels, an epoch a step of the iterator; ends in evaluation mode."""
-
-    def step(x: Tensor, labels: Tensor) -> Tensor:
-        loss = F.cross_entropy(model(x), labels, label_smoothing=0.1)
-        torch.autograd.backward(loss)
-        return loss.detach()
-
-    rate, epochs = section.pretrain_learning_rate, section.pretrain_epochs
-    yield from _epochs(model, images, section, step, epochs=epochs, rate=rate, rng=rng)
-
-
-def train_supernet(
-    network: ElasticNetwork,
-    teacher: nn.Module,
-    images: Images,
-    section: TrainSection,
-    rng: np.random.Generator,
-) -> Iterator[Epoch]:
-    """Trains the shared weights in place, an epoch a step of the iterator.
-
-    Every step takes the largest, the smallest and `n_random` random sub-networks (the sandwich rule of
-    Yu & Huang, ICCV 2019), each towards the pre-trained `teacher`'s probabilities (Hinton et al. 2015)
-    and the labels.
-    """
-    space = network.space
-
-    def step(x: Tensor, labels: Tensor) -> Tensor:
-        with torch.no_grad():
-            wanted = teacher(x).softmax(1)
-        sandwich = [space.largest, space.smallest]
-        sandwich += [space.sample(rng) for _ in range(section.n_random)]
-        total = torch.zeros(())
-        for architecture in sandwich:
-            with network.activated(architecture):
-                logits = network(x)
-            loss = F.cross_entropy(logits, wanted) + 0.5 * F.cross_entropy(logits, labels)
-            torch.autograd.backward(loss / len(sandwich))
-            total += loss.detach() / len(sandwich)
-        return total
-
-    rate = section.learning_rate
-    yield from _epochs(network, images, section, step, epochs=section.epochs, rate=rate, rng=rng)
-
-
-def _epochs(
-    module: nn.Module,
-    images: Images,
-    section: TrainSection,
-    step: Callable[[Tensor, Tensor], Tensor],
-    *,
-    epochs: int,
-    rate: float,
-    rng: np.random.Generator,
-) -> Iterator[Epoch]:
-    """SGD with Nesterov momentum, one epoch of warm-up and a cosine schedule; norms and biases do not
-    decay."""
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in module.parameters() if p.ndim > 1], "weight_decay": section.weight_decay},
-        {"params": [p for p in module.parameters() if p.ndim <= 1]},
-    ]
-    optimizer = torch.optim.SGD(
-        groups,
-        lr=rate,
-        momentum=0.9,
-        nesterov=True,
-    )
-    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    batch_size = min(section.batch_size, len(images))  # type: ignore[arg-type]
-    per_epoch = len(images) // batch_size  # type: ignore[arg-type]
-    n_done = 0
-    for epoch in range(epochs):
-        module.train()
-        losses = []
-        for x, labels in batches(images, batch_size, generator=generator):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * _schedule(n_done / per_epoch, epochs)
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(float(step(_shifted(x, rng), labels)))
-            nn.utils.clip_grad_norm_(module.parameters(), 5.0)
-            optimizer.step()
-            n_done += 1
-        module.eval()
-        yield Epoch(epoch, epochs, float(np.mean(losses)))
-
-
-def _schedule(epoch: float, n_epochs: int) -> float:
-    warm_up = min(1.0, n_epochs / 10)
-    if epoch < warm_up:
-        return min(1.0, (epoch + 0.01) / warm_up)
-    return 0.5 * (1 + math.cos(math.pi * (epoch - warm_up) / (n_epochs - warm_up)))
-
-
-def _shifted(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Each image moved by up to a sixteenth of its size, edges repeated."""
-    B, _, H, W = x.shape
-    dy, dx = H // 16, W // 16
-    padded = F.pad(x, (dx, dx, dy, dy), mode="replicate")
-    tops, lefts = rng.integers(0, 2 * dy + 1, B), rng.integers(0, 2 * dx + 1, B)
-    return torch.stack(
-        [padded[i, :, t : t + H, s : s + W] for i, (t, s) in enumerate(zip(tops, lefts, strict=True))]
-    )

@@ -162,7 +162,7 @@ def write_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
             "data": f'name = "{data}"',
             "space": "width = [0.5, 1.0]\ndivisor = 4",
             "target": "threads = 1",
-            "train": "pretrain_epochs = 6\nepochs = 4\nn_random = 1",
+            "train": "pretrain_epochs = 6\nepochs = 4\nn_random = 1\nprecision = 'float32'",
             "search": "calibration_samples = 64\nmax_accuracy_drop = 100",
         }
         sections |= {name: f"{sections.get(name, '')}\n{text}" for name, text in changes.items()}

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from supernet.batchnorm import reestimate
+from supernet import batchnorm
+from supernet.batchnorm import Reestimator, reestimate
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 128), (10, 4), (9, 3), (7, 2)])
@@ -82,3 +84,27 @@ def test_the_super_network_keeps_its_statistics(make_tiny_network, tiny_images):
     before = {name: value.clone() for name, value in network.module.state_dict().items()}
     reestimate(network.extract(network.space.smallest), tiny_images)
     assert all(torch.equal(value, before[name]) for name, value in network.module.state_dict().items())
+
+
+def test_statistics_are_kept_by_architecture(make_tiny_network, tiny_images, monkeypatch):
+    network = make_tiny_network()
+    space = network.space
+    calls = []
+    monkeypatch.setattr(batchnorm, "reestimate", lambda m, x: calls.append(m) or reestimate(m, x))
+    source = Reestimator(network, tiny_images, n_kept=2)
+    assert source.n_samples == len(tiny_images)
+    first = source.extract(space.smallest)
+    again = source.extract(space.smallest)
+    assert len(calls) == 1
+    assert again is not first
+    expected = network.extract(space.smallest)
+    reestimate(expected, tiny_images)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    again.bn1.running_mean.zero_()  # a module's statistics are its own
+    assert torch.equal(source.extract(space.smallest).bn1.running_mean, first.bn1.running_mean)
+    source.extract(space.largest)
+    source.extract(space.sample(np.random.default_rng(3)))
+    assert len(calls) == 3
+    source.extract(space.smallest)  # the oldest one was given up
+    assert len(calls) == 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -9,16 +10,17 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 
 from supernet import OvnasError, Study
-from supernet.data import MEAN, SOURCES, SPLITS, batches, load_splits, take
+from supernet.data import MEAN, SOURCES, SPLITS, Splits, batches, load_splits, take, training_batches
+from supernet.pixels import PixelImages, ShiftedImages, normalised
 from supernet.study import DataSection
 
 
-def study(name="digits", path="", shape=(3, 16, 16)) -> Study:
+def study(name="digits", path="", shape=(3, 16, 16), **options) -> Study:
     base = Study.load("digits")
     return dataclasses.replace(
         base,
         model=dataclasses.replace(base.model, input_shape=shape),
-        data=DataSection(name=name, path=str(path)),
+        data=DataSection(name=name, path=str(path), **{"workers": 0, **options}),
     )
 
 
@@ -47,15 +49,199 @@ def test_digits_are_split_without_overlap():
     assert torch.equal(again.test.tensors[0], splits.test.tensors[0])
 
 
+OWN_DATA = """
+import torch
+from torch.utils.data import TensorDataset
+from supernet.data import Splits
+
+
+def images(n):
+    return TensorDataset(torch.arange(n * 768.0).view(n, 3, 16, 16), torch.arange(n) % 2)
+
+
+def make():
+    return Splits(images(8), images(4), images(6), n_classes=2)
+
+
+def make_pair():
+    return images(3), images(2)
+
+
+def make_nothing():
+    return Splits(images(8), images(0), images(6), n_classes=2)
+
+
+def make_error():
+    return 1 / 0
+"""
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    (tmp_path / "ovnas_tests_data.py").write_text(OWN_DATA)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("ovnas_tests_data", None)
+
+
+def make_cifar(root, n=20):
+    for split, count in (("train", n), ("test", 3)):
+        for label in range(2):
+            directory = root / split / f"class{label}"
+            directory.mkdir(parents=True)
+            for i in range(count):
+                Image.new("RGB", (32, 32), (10 * i, 255 * label, len(split))).save(directory / f"{i:04}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """The user's cache is left alone."""
+    home = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    return home
+
+
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_source_keeps_the_contract(source, folder):
-    splits = load_splits(study(source, folder))
+def test_every_source_keeps_the_contract(source, folder, own_data, tmp_path_factory):
+    shape, path = (3, 16, 16), folder
+    if source == "cifar10":
+        shape, path = (3, 32, 32), make_cifar(tmp_path_factory.mktemp("cifar"))
+    splits = load_splits(study(source, path, shape, factory="ovnas_tests_data:make"))
     for name in SPLITS:
-        image, label = getattr(splits, name)[0]
-        assert image.shape == (3, 16, 16)
+        images = getattr(splits, name)
+        image, label = images[0]
+        assert image.shape == shape
         assert image.dtype == torch.float32
-        assert label.dtype == torch.int64
-        assert torch.equal(getattr(splits, name)[0][0], image)
+        assert 0 <= int(label) < splits.n_classes
+        assert torch.equal(images[0][0], image)
+        together, labels = zip(*batches(images, 2), strict=True)
+        assert torch.equal(torch.cat(together), torch.stack([image for image, _ in images]))
+        assert torch.cat(labels).dtype == torch.int64
+        assert torch.cat(labels).tolist() == [int(label) for _, label in images]
+    indices = np.array([1, 0, 3, 2])
+    keys = [(indices, (0, 5)), (indices, (0, 6))]
+    first, second = training_batches(splits.train, keys)
+    assert first[0].shape == (4, *shape)
+    assert first[1].tolist() == [int(splits.train[i][1]) for i in indices]
+    (again,) = training_batches(splits.train, keys[:1])
+    assert torch.equal(again[0], first[0])
+    if source == "custom":
+        assert torch.equal(first[0], second[0])
+    elif source == "cifar10":
+        assert not torch.equal(first[0], second[0])
+    parts = [next(training_batches(splits.train, keys[:1], part)) for part in (slice(0, 1), slice(1, 4))]
+    assert torch.equal(torch.cat([x for x, _ in parts]), first[0])
+
+
+def test_a_path_may_come_from_the_environment(folder, monkeypatch):
+    with pytest.raises(OvnasError, match=r"set \[data\] path in the study, or OVNAS_DATA=FOLDER"):
+        load_splits(study("folder"))
+    monkeypatch.setenv("OVNAS_DATA", str(folder))
+    assert len(load_splits(study("folder")).train) == 6
+    with pytest.raises(OvnasError, match=r"no .*elsewhere"):
+        load_splits(study("folder", folder / "elsewhere"))
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_worker_processes_give_the_same_batches(folder, n_workers):
+    alone, helped = (load_splits(study("folder", folder, workers=n)) for n in (0, n_workers))
+    keys = [(np.array([i, i + 1]), (3, i)) for i in range(4)]
+    for one, other in zip(
+        training_batches(alone.train, keys), training_batches(helped.train, keys), strict=True
+    ):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+    broken = folder / "test" / "class1" / "2.png"
+    broken.write_bytes(b"no image")
+    with pytest.raises(OvnasError, match=r"^\S*class1/2\.png cannot be read as an image"):
+        list(batches(helped.test, 2))
+
+
+def test_the_folder_s_crops_are_parts_of_the_image(folder):
+    pixels = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (200, 1, 3))
+    Image.fromarray(pixels).save(folder / "train" / "class0" / "0.png")
+    images = load_splits(study("folder", folder)).train
+    ((x, _),) = training_batches(images, [(np.zeros(64, dtype=int), (0, 1))])
+    red = x[:, 0] * 0.229 + 0.485
+    assert (red.std(1) < 1e-3).all()  # rows are alike: nothing is turned
+    slopes = red[:, 8, -1] - red[:, 8, 0]
+    widths = slopes.abs()
+    assert (slopes > 0).any()
+    assert (slopes < 0).any()
+    assert widths.max() <= 1
+    assert widths.min() > 0.3  # a quarter of the area, 3:4
+    assert widths.max() - widths.min() > 0.2
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("make_pair", "must return supernet.data.Splits, but gave tuple"),
+        ("make_nothing", "its validation split has no images"),
+        ("make_error", "failed: division by zero"),
+        ("missing", "failed: .*missing"),
+    ],
+)
+def test_faults_of_the_user_s_own_data_are_said(own_data, function, message):
+    with pytest.raises(OvnasError, match=message):
+        load_splits(study("custom", factory=f"ovnas_tests_data:{function}"))
+
+
+def test_transforms_of_the_user_s_own_repeat():
+    class Noisy(torch.utils.data.Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return torch.randn(3, 2, 2), index
+
+    splits = Splits(Noisy(), Noisy(), Noisy(), n_classes=4)
+    keys = [(np.arange(4), (0, 1))]
+    (one,), (other,) = training_batches(splits.train, keys), training_batches(splits.train, keys)
+    assert torch.equal(one[0], other[0])
+
+
+def test_digits_move_by_a_sixteenth_at_most():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(64, 3, 16, 32, generator=generator)
+    data = ShiftedImages(images, torch.zeros(64))
+    moved, _ = data.augmented(np.arange(64), np.random.default_rng(0), slice(None))
+    assert moved.shape == images.shape
+    seen = set()
+    for before, after in zip(images.numpy(), moved.numpy(), strict=True):
+        padded = np.pad(before, ((0, 0), (1, 1), (2, 2)), mode="edge")
+        places = [
+            (y, x)
+            for y in range(3)
+            for x in range(5)
+            if np.array_equal(padded[:, y : y + 16, x : x + 32], after)
+        ]
+        assert len(places) == 1
+        seen.add(places[0])
+    assert len(seen) > 8
+
+
+def test_cifar_crops_and_flips():
+    generator = np.random.default_rng(1)
+    pixels = torch.from_numpy(generator.integers(0, 256, (200, 3, 32, 32), dtype=np.uint8))
+    data = PixelImages(pixels, torch.arange(200))
+    x, labels = data.augmented(np.arange(200), np.random.default_rng(0), slice(None))
+    assert labels.tolist() == list(range(200))
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    seen = set()
+    for i in range(200):
+        plain = normalised(pixels[i])
+        for flipped in (False, True):
+            padded = np.pad((plain.flip(-1) if flipped else plain).numpy(), ((0, 0), (4, 4), (4, 4)))
+            windows = np.lib.stride_tricks.sliding_window_view(padded[0], (32, 32))
+            for place in np.argwhere((windows == x[i, 0].numpy()).all((2, 3))):
+                top, left = place
+                assert np.array_equal(padded[:, top : top + 32, left : left + 32], x[i].numpy())
+                seen.add((i, flipped, int(top), int(left)))
+    assert sorted(i for i, *_ in seen) == list(range(200))  # each is one crop
+    assert 70 < sum(flipped for _, flipped, *_ in seen) < 130
+    assert len({(top, left) for *_, top, left in seen}) > 50
 
 
 def test_folder_labels_follow_the_sorted_class_names(folder):
@@ -77,16 +263,23 @@ def test_folder_takes_the_centre(folder):
 
 
 def test_folder_faults_are_named(folder):
-    with pytest.raises(OvnasError, match="must hold train, validation, test/; there is no"):
+    with pytest.raises(OvnasError, match="must hold train/, validation/, test/; there is no"):
         load_splits(study("folder", folder / "nowhere"))
     broken = folder / "train" / "class0" / "0.png"
     broken.write_bytes(b"no image")
     with pytest.raises(OvnasError, match=r"0\.png cannot be read as an image"):
         load_splits(study("folder", folder))
     broken.unlink()
-    for path in (folder / "test" / "class1").iterdir():
+    last = folder / "test" / "class1"
+    for path in last.iterdir():
         path.unlink()
     with pytest.raises(OvnasError, match="has no images of class 'class1'"):
+        load_splits(study("folder", folder))
+    last.rmdir()
+    with pytest.raises(OvnasError, match=r"class 'class1' is missing: there is no .*test/class1"):
+        load_splits(study("folder", folder))
+    (folder / "validation" / "other").mkdir()
+    with pytest.raises(OvnasError, match="validation has classes that train/ has not: other"):
         load_splits(study("folder", folder))
 
 
@@ -129,12 +322,5 @@ def test_take_gives_as_many_as_asked(total):
         assert len(set(take(images, n).flatten().tolist())) == n
 
 
-def test_batches_in_order_and_shuffled(numbers):
-    ordered = [labels.tolist() for _, labels in batches(numbers, 4)]
-    assert ordered == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    shuffled = [
-        [labels.tolist() for _, labels in batches(numbers, 4, generator=torch.Generator().manual_seed(seed))]
-        for seed in (0, 0, 1)
-    ]
-    assert shuffled[0] == shuffled[1] != shuffled[2]
-    assert [len(batch) for batch in shuffled[0]] == [4, 4]
+def test_batches_are_in_order(numbers):
+    assert [labels.tolist() for _, labels in batches(numbers, 4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]

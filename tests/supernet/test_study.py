@@ -20,7 +20,7 @@ def test_shipped_studies_load_and_can_be_made(name):
 
 
 def test_the_studies_are_shipped():
-    assert {"digits", "mobilenet_v2", "resnet18", "resnet50"} <= set(shipped_studies())
+    assert {"cifar10", "digits", "mobilenet_v2", "resnet18", "resnet50"} <= set(shipped_studies())
 
 
 def test_a_file_is_read_as_it_is_written(tmp_path):
@@ -68,7 +68,13 @@ def refused(text: str) -> str:
         (MODEL + "[space]\nwidth = 0.5", ["'width' must be a list", "got 0.5"]),
         (MODEL + "[space]\nwidth = ['a']", ["'width' must be a number", "got 'a'"]),
         (MODEL + "[profiling]\nbudget = 200", ["'budget' must be a text in quotes", "got 200"]),
-        (MODEL + "[data]\nname = 'cifar'", ["'name' must be one of digits, folder, none", "got 'cifar'"]),
+        (MODEL + "[data]\nname = 'cifar'", ["'name' must be one of digits, cifar10, folder", "got 'cifar'"]),
+        (MODEL + "[[train.stages]]\nepochs = 1", ["'stages' 1", "the key 'open' is missing"]),
+        (
+            MODEL + "[[train.stages]]\nopen = ['widht']\nepochs = 1\nlearning_rate = 1",
+            ["'stages' 1: 'open' must be one of kernel, depth, width", "got 'widht'"],
+        ),
+        (MODEL + "[train]\nstages = [3]", ["'stages' 1 must be a table", "got 3"]),
         (MODEL + "[data]\nname = []", ["'name' must be one of", "got []"]),
     ],
 )
@@ -84,7 +90,8 @@ def test_a_wrong_file_is_refused_with_one_line(text, parts):
         ("model", 'factory = "a:b"\ninput_shape = []', "[model] input_shape"),
         ("model", 'factory = "a:b"\ninput_shape = [3, 8]', "[model] input_shape"),
         ("model", 'factory = "a:b"\ninput_shape = [3, 0, 8]', "[model] input_shape"),
-        ("data", "name = 'folder'", "[data] path"),
+        ("data", "name = 'custom'\nfactory = 'mine'", "[data] factory"),
+        ("data", "workers = -2", "[data] workers"),
         ("space", "width = []", "[space] width"),
         ("space", "width = [0.0, 1.0]", "[space] width"),
         ("space", "width = [1.5]", "[space] width"),
@@ -96,6 +103,9 @@ def test_a_wrong_file_is_refused_with_one_line(text, parts):
         ("train", "batch_size = 1", "[train] batch_size"),
         ("train", "n_random = -1", "[train] n_random"),
         ("train", "learning_rate = 0.0", "[train] learning rates"),
+        ("train", "label_smoothing = 1.0", "[train] label_smoothing"),
+        ("train", "label_weight = -0.5", "[train] label_weight"),
+        ("train", "stages = [{open = ['depth'], epochs = 0, learning_rate = 0.1}]", "[[train.stages]]"),
         ("target", "threads = -1", "[target] threads"),
         ("target", "batch = 0", "[target] threads and streams must be >= 0, batch"),
         ("search", "evaluations = 0", "[search] evaluations"),

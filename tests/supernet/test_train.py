@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import errno
+import itertools
 import json
 
 import pytest
@@ -8,8 +10,10 @@ from safetensors import SafetensorError
 
 from supernet import Study, checkpoint, train
 from supernet.checkpoint import load_supernet, make_model
+from supernet.keeper import Keeper
 
 NAMES = {"pretrained.safetensors", "supernet.safetensors", "supernet.json"}
+LOG = "training.csv"
 SHORT = {"train": "batch_size = 128"}
 
 
@@ -28,7 +32,7 @@ def files(folder) -> dict[str, tuple[bytes, int]]:
 
 def test_what_is_saved(trained):
     folder, options = trained
-    assert files(folder).keys() == NAMES
+    assert files(folder).keys() == NAMES | {LOG}
     study = Study.load(options[1])
     network, pretrained = load_supernet(study, folder / "runs/tiny/supernet")
     card = json.loads((folder / "runs/tiny/supernet/supernet.json").read_text())
@@ -67,6 +71,109 @@ def test_a_second_run_changes_nothing(trained, capsys):
     assert value["study"] == "tiny"
     assert value["accuracy"] == json.loads(before["supernet.json"][0])["accuracy"]
     assert files(folder) == before
+
+
+def rows(folder) -> list[dict[str, str]]:
+    with (folder / "runs/tiny/supernet" / LOG).open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_the_log_has_a_row_an_epoch(trained):
+    folder, _ = trained
+    found = rows(folder)
+    phases = [("pre-training", i) for i in range(1, 7)] + [("super-network", i) for i in range(1, 5)]
+    assert [(row["phase"], int(row["epoch"])) for row in found] == phases
+    assert all(0 <= float(row["largest"]) <= 1 for row in found)
+    assert [bool(row["smallest"]) for row in found] == [phase != "pre-training" for phase, _ in phases]
+
+
+STAGES = """
+stages = [
+    {open = ["depth"], epochs = 2, learning_rate = 0.05},
+    {open = ["depth", "width"], epochs = 2, learning_rate = 0.05},
+]
+pretrain_epochs = 2
+batch_size = 256
+n_random = 1
+ema_decay = 0.9
+precision = "float32"
+checkpoint_minutes = 1e-9
+"""
+
+
+def staged_study(write_study, folder):
+    file = write_study(folder)
+    text = file.read_text()
+    start, end = text.index("[train]"), text.index("[search]")
+    file.write_text(f"{text[:start]}[train]{STAGES}{text[end:]}")
+    return ["--study", str(file), "--runs-dir", str(folder / "runs")]
+
+
+@pytest.fixture(scope="module")
+def staged(write_study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("staged")
+    assert train.main(staged_study(write_study, folder)) == 0
+    return folder
+
+
+# 4 steps an epoch: in pre-training, at an end of an epoch, in each stage, between the stages.
+@pytest.mark.parametrize("kills", [[3], [8], [10, 5], [16, 6]])
+def test_a_killed_training_goes_on_to_the_same_result(staged, write_study, tmp_path, monkeypatch, kills):
+    options = staged_study(write_study, tmp_path)
+    save = Keeper.save
+    for n_saves in kills:
+        left = itertools.count(n_saves - 1, -1)
+
+        def killed(self, phase, fit, left=left):
+            save(self, phase, fit)
+            if next(left) == 0:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Keeper, "save", killed)
+        assert train.main(options) == 2
+        monkeypatch.setattr(Keeper, "save", save)
+        assert (tmp_path / "runs/tiny/supernet" / train.STATE).is_file()
+    assert train.main([*options, "--resume"]) == 0
+    for name in NAMES - {"supernet.json"}:
+        assert files(tmp_path)[name][0] == files(staged)[name][0]
+    assert rows(tmp_path) == rows(staged)
+    assert not (tmp_path / "runs/tiny/supernet" / train.STATE).exists()
+
+
+def test_stages_are_named_in_the_log(staged):
+    names = ["pre-training", "stage 1 (depth)", "stage 2 (depth, width)"]
+    assert [row["phase"] for row in rows(staged)] == [name for name in names for _ in range(2)]
+
+
+def test_nothing_to_resume(capsys, write_study, tmp_path):
+    message = refused(capsys, *staged_study(write_study, tmp_path), "--resume")
+    assert "there is no interrupted training" in message
+
+
+def test_an_unfinished_training_of_other_settings_is_refused(capsys, write_study, tmp_path, monkeypatch):
+    options = staged_study(write_study, tmp_path)
+    monkeypatch.setattr(Keeper, "save_if_due", lambda self, phase, fit: self.save(phase, fit) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train.main(options)
+    monkeypatch.undo()
+    capsys.readouterr()
+    file = tmp_path / "tiny.toml"
+    file.write_text(file.read_text().replace("ema_decay = 0.9", "ema_decay = 0.5"))
+    message = refused(capsys, *options)
+    assert "[train] ema_decay: 0.9 there, 0.5 now" in message
+    assert "--force" in message
+    assert "seed: 0 there, 1 now" in refused(capsys, *options, "--seed", "1")
+
+
+def test_weights_in_place_of_pre_training(trained, write_study, tmp_path, capsys):
+    folder, _ = trained
+    weights = folder / "runs/tiny/supernet/pretrained.safetensors"
+    options = staged_study(write_study, tmp_path)
+    assert train.main([*options, "--weights", str(weights)]) == 0
+    assert files(tmp_path)["pretrained.safetensors"][0] == weights.read_bytes()
+    assert not any(row["phase"] == "pre-training" for row in rows(tmp_path))
+    capsys.readouterr()
+    assert "no weights file" in refused(capsys, *options, "--force", "--weights", str(tmp_path / "no.pth"))
 
 
 @pytest.mark.slow
@@ -137,7 +244,9 @@ def test_a_full_disk_leaves_the_old_files(trained, capsys, monkeypatch, name):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "full" in err or "No space left" in err
-    assert files(folder) == before
+    (folder / "runs/tiny/supernet" / train.STATE).unlink()
+    after = files(folder)
+    assert {name: after[name] for name in NAMES} == {name: before[name] for name in NAMES}
 
 
 @pytest.mark.slow
@@ -148,6 +257,6 @@ def test_force_trains_again(write_study, tmp_path, capsys):
     before = files(tmp_path)
     assert train.main([*options, "--force", "--seed", "1"]) == 0
     after = files(tmp_path)
-    assert after.keys() == NAMES
+    assert after.keys() == NAMES | {LOG}
     assert all(after[name][0] != before[name][0] for name in NAMES)
     load_supernet(Study.load(options[1]), tmp_path / "runs/tiny/supernet")

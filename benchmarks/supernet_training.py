@@ -1,0 +1,330 @@
+"""What training a super-network is worth, on a study with real images.
+
+    python benchmarks/supernet_training.py accuracies --study cifar10
+    python benchmarks/supernet_training.py alone --study cifar10 --architectures 3
+    python benchmarks/supernet_training.py strategies --study cifar10 --minutes 60
+
+`accuracies`: the pre-trained model, the largest, the smallest and the best of many small sub-networks,
+with and without re-estimated BatchNorm statistics. `alone`: sub-networks straight from the super-network
+against the same architectures trained alone, from the pre-trained weights that they share, for as many
+epochs. `strategies`: sandwich and distillation against one random sub-network a step, for equal time.
+All need `python -m supernet.train` first (`strategies` its pre-trained model only), say what they do as
+they go on, and may be interrupted at any time: what is finished lies in `runs/<study>/supernet/benchmark/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from results_file import write_result
+from rich.console import Console
+from torch import nn
+
+from supernet import Architecture, Study, checkpoint
+from supernet.batchnorm import reestimate
+from supernet.compute import Compute, choose_compute
+from supernet.data import Images, Splits, load_splits, take
+from supernet.elastic import ElasticNetwork
+from supernet.errors import OvnasError
+from supernet.generation import generate
+from supernet.keeper import Keeper
+from supernet.sandwich import StageSpace, label_step, sandwich_step, teacher_step
+from supernet.study import StageSection
+from supernet.train import BATCHNORM_SAMPLES, run_phase
+from supernet.training import Fit, Recipe, Step, accuracy
+from supernet.training_log import TrainingLog
+
+FACTOR = 4  # how many times fewer MACs "small" means, as in BootstrapNAS's ResNet-50 on CIFAR-10
+
+
+class Bench:
+    """A study's data, its trained networks, and a file of finished results that calls are kept in."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.study = Study.load(arguments.study)
+        self.seed: int = arguments.seed
+        self.home: Path = arguments.runs_dir / self.study.name / "supernet"
+        self.folder = self.home / "benchmark"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.splits: Splits = load_splits(self.study)
+        self.samples = take(self.splits.train, BATCHNORM_SAMPLES)
+        self.out = Console(width=120, highlight=False)
+        self._compute: Compute | None = None
+        self.weights = checkpoint.digest(self.home / "supernet.safetensors")[:16]
+
+    def finished(self, key: str, make: Callable[[], Any]) -> Any:
+        """`make()`, or what an earlier start has kept under the key, for the same weights."""
+        path = self.folder / "finished.json"
+        kept = json.loads(path.read_text()) if path.is_file() else {}
+        key = f"{key} of {self.weights}"
+        if key not in kept:
+            kept[key] = make()
+            checkpoint.write_json(kept, path)
+        self.out.print(f"{key}: {kept[key]}")
+        return kept[key]
+
+    def compute(self, module: nn.Module) -> Compute:
+        """Chosen once for all that is compared."""
+        if self._compute is None:
+            batch = take(self.splits.train, self.study.train.batch_size)
+            kept = self.finished(
+                "precision", lambda: choose_compute(self.study.train.precision, module, batch).precision
+            )
+            self._compute = Compute("cuda" if torch.cuda.is_available() else "cpu", kept)
+        return self._compute
+
+    def train(self, name: str, module: nn.Module, step: Step, recipe: Recipe, seed: int) -> float:
+        """Trains to the end of the recipe, going on where an earlier start was; seconds in all."""
+        path = self.folder / f"{name}.safetensors"
+        keeper = Keeper(path, self.study, self.seed, TrainingLog(self.folder / f"{name}.csv"))
+        compute = self.compute(module)
+        fit = Fit(module, self.splits.train, recipe, step, seed=(self.seed, seed), compute=compute)
+        run_phase(fit, name, 0, keeper, lambda: (None, None), self.out)
+        return float(keeper.facts.get("seconds", 0.0))
+
+    def judged(self, module: nn.Module) -> dict[str, float]:
+        """Accuracy in float32 on the validation and the test images."""
+        module = module.to("cpu").eval()
+        parts = {"validation": self.splits.validation, "test": self.splits.test}
+        return {name: accuracy(module, images) for name, images in parts.items()}
+
+    def sub_network(self, network: ElasticNetwork, architecture: Architecture) -> nn.Module:
+        module = network.extract(architecture)
+        reestimate(module, self.samples)
+        return module
+
+
+def accuracies(bench: Bench, arguments: argparse.Namespace) -> None:
+    """Both ends of the space, and the best small sub-network."""
+    network, model = checkpoint.load_supernet(bench.study, bench.home)
+    space = network.space
+    rows: dict[str, Any] = {"pretrained": bench.finished("pretrained", lambda: bench.judged(model))}
+
+    def both(architecture: Architecture) -> dict[str, Any]:
+        return {
+            "architecture": str(architecture),
+            "macs": space.macs(architecture),
+            **bench.judged(bench.sub_network(network, architecture)),
+            "without_reestimation": bench.judged(network.extract(architecture)),
+        }
+
+    for name in ("largest", "smallest"):
+        rows[name] = bench.finished(name, lambda name=name: both(getattr(space, name)))
+    most = space.macs(space.largest) / FACTOR
+    small = below(network, most, arguments.sampled, bench.seed)
+
+    def validation(architecture: Architecture, images: Images = bench.splits.validation) -> float:
+        return accuracy(bench.sub_network(network, architecture), images)
+
+    scores = {a: bench.finished(f"validation {a}", lambda a=a: validation(a)) for a in small}
+    if scores:
+        rows["best_small"] = both(max(scores, key=lambda a: scores[a]))
+    middle = [space.sample(np.random.default_rng((bench.seed, i))) for i in range(arguments.random)]
+    rows["random"] = [bench.finished(f"random {a}", lambda a=a: both(a)) for a in middle]
+    value = {
+        "study": bench.study.name,
+        "macs": space.macs(space.largest),
+        "batchnorm_samples": len(bench.samples),
+        "n_images": {s: len(getattr(bench.splits, s)) for s in ("train", "validation", "test")},
+        "n_small_judged": len(small),
+        "training": checkpoint.settings_of(bench.study)["train"],
+        "training_seconds": (checkpoint.read_card(bench.study, bench.home) or {}).get("seconds"),
+        "accuracy": rows,
+    }
+    write_result(f"supernet_accuracies-{bench.study.name}", value)
+
+
+def below(network: ElasticNetwork, most: float, n: int, seed: int) -> list[Architecture]:
+    """Up to `n` different architectures of at most so many MACs, and of at least three quarters of that,
+    for the best of them are among the larger ones."""
+    space = network.space
+    rng = np.random.default_rng(seed)
+    found: dict[Architecture, None] = {}
+    for _ in range(200):
+        codes = space.sample_codes(20_000, rng)
+        # Uniform choices are seldom small: take the smaller of two for every slot, half of the time.
+        codes[::2] = space.canonical(np.minimum(codes[::2], space.sample_codes(10_000, rng)))
+        macs = space.macs_of(codes)
+        for row in codes[(macs <= most) & (macs >= 0.75 * most)]:
+            found[space.decode(row)] = None
+            if len(found) == n:
+                return list(found)
+    return list(found)
+
+
+def alone(bench: Bench, arguments: argparse.Namespace) -> None:
+    """The same architectures from the super-network, and trained alone."""
+    network, model = checkpoint.load_supernet(bench.study, bench.home)
+    space, section = network.space, bench.study.train
+    epochs = sum(stage.epochs for stage in section.all_stages)
+    recipe = Recipe.of(section, epochs, max(stage.learning_rate for stage in section.all_stages))
+    # From small to large: evenly spaced among many random ones, by MACs.
+    codes = space.sample_codes(1000, np.random.default_rng(bench.seed))
+    order = np.argsort(space.macs_of(codes), kind="stable")
+    places = np.linspace(0, len(order) - 1, arguments.architectures + 2).round().astype(int)[1:-1]
+    rows = []
+    for index, place in enumerate(places):
+        architecture = space.decode(codes[order[place]])
+
+        def train_alone(architecture: Architecture = architecture, index: int = index) -> dict[str, Any]:
+            source = generate(model, checkpoint.example_input(bench.study), bench.study.space)
+            source.order_channels()
+            module = source.extract(architecture)
+            compute = bench.compute(module)
+            step = teacher_step(module, compute.module(model), section, compute)
+            seconds = bench.train(f"alone-{architecture}", module, step, recipe, seed=10 + index)
+            module, _ = module.to("cpu"), model.to("cpu")
+            reestimate(module, bench.samples)
+            return {"seconds": round(seconds), **bench.judged(module)}
+
+        rows.append(
+            {
+                "architecture": str(architecture),
+                "macs": space.macs(architecture),
+                "alone": bench.finished(f"alone {architecture}", train_alone),
+                "supernet": bench.finished(
+                    f"shared {architecture}",
+                    lambda a=architecture: bench.judged(bench.sub_network(network, a)),
+                ),
+            }
+        )
+    value = {
+        "study": bench.study.name,
+        "epochs": epochs,
+        "batchnorm_samples": len(bench.samples),
+        "rows": rows,
+    }
+    write_result(f"supernet_alone-{bench.study.name}", value)
+
+
+def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
+    """Each strategy gets as many epochs as fit into the minutes, found by timing its steps."""
+    model = checkpoint.make_model(bench.study)
+    weights = arguments.weights or bench.home / "pretrained.safetensors"
+    checkpoint.load_weights(model, weights)
+    bench.weights = checkpoint.digest(weights)[:16]
+    section = bench.study.train
+    options = {
+        "sandwich + distillation": section,
+        "sandwich, labels only": dataclasses.replace(section, distillation="none"),
+        "one random + distillation": section,
+        "one random, labels only": dataclasses.replace(section, distillation="none"),
+    }
+    chosen = list(options)[:: 1 if arguments.all else 3]  # the first and the last
+    opened = StageSection(("kernel", "depth", "width"), 1, section.all_stages[-1].learning_rate)
+    rows = []
+    for index, name in enumerate(chosen):
+
+        def run(name: str = name, index: int = index) -> dict[str, Any]:
+            network = generate(model, checkpoint.example_input(bench.study), bench.study.space)
+            network.order_channels()
+            compute = bench.compute(model)
+            space = StageSpace(network.space, opened)
+            maker = sandwich_step if name.startswith("sandwich") else random_step
+            step = maker(network, compute.module(model).eval(), space, options[name], compute)
+            slug = name.replace(" ", "-").replace(",", "").replace("+", "and")
+            seconds_a_step = bench.finished(
+                f"seconds a step, {name}, {arguments.minutes} minutes",
+                lambda: timed_step(network, step, bench, compute, section.batch_size),
+            )
+            per_epoch = max(1, len(bench.splits.train) // section.batch_size) * seconds_a_step
+            epochs = max(1, round(60 * arguments.minutes / per_epoch))
+            recipe = Recipe.of(section, epochs, opened.learning_rate)
+            seconds = bench.train(f"{slug}-{arguments.minutes:g}min", network, step, recipe, seed=30 + index)
+            network, _ = network.to("cpu"), model.to("cpu")
+            space_of = network.space
+            rng = np.random.default_rng(bench.seed)
+            randoms = [space_of.sample(rng) for _ in range(arguments.random)]
+
+            def mean(architectures: Iterable[Architecture]) -> dict[str, float]:
+                found = [bench.judged(bench.sub_network(network, a)) for a in architectures]
+                return {key: float(np.mean([f[key] for f in found])) for key in ("validation", "test")}
+
+            return {
+                "strategy": name,
+                "epochs": epochs,
+                "seconds": round(seconds),
+                "largest": mean([space_of.largest]),
+                "smallest": mean([space_of.smallest]),
+                "mean_of_random": mean(randoms),
+            }
+
+        rows.append(bench.finished(f"{name}, {arguments.minutes} minutes", run))
+    value = {
+        "study": bench.study.name,
+        "minutes": arguments.minutes,
+        "n_random_judged": arguments.random,
+        "pretrained": bench.finished("pretrained", lambda: bench.judged(model.to("cpu"))),
+        "rows": rows,
+    }
+    write_result(f"supernet_strategies-{bench.study.name}", value)
+
+
+def random_step(
+    network: ElasticNetwork, teacher: nn.Module, space: StageSpace, section: Any, compute: Compute
+) -> Step:
+    """One random sub-network a step, and nothing else."""
+    soft = teacher_step(network, teacher, section, compute)
+    hard = label_step(network, label_smoothing=section.label_smoothing, compute=compute)
+
+    def step(x: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        with network.activated(space.sample(rng)):
+            return (hard if section.distillation == "none" else soft)(x, labels, rng)
+
+    return step
+
+
+def timed_step(network: nn.Module, step: Step, bench: Bench, compute: Compute, n: int) -> float:
+    """Seconds of a step: the mean over a few, for they differ. Weights are not changed."""
+    x = compute.images(take(bench.splits.train, n))
+    labels = torch.zeros(len(x), dtype=torch.int64, device=compute.device)
+    compute.module(network).train()
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    rng = np.random.default_rng(0)
+    step(x, labels, rng)
+    start = time.perf_counter()
+    for _ in range(12):
+        step(x, labels, rng)
+    seconds = (time.perf_counter() - start) / 12
+    network.load_state_dict(kept)
+    network.zero_grad(set_to_none=True)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    for function in (accuracies, alone, strategies):
+        command = commands.add_parser(function.__name__, help=function.__doc__)
+        command.set_defaults(function=function)
+        command.add_argument("--study", default="cifar10", metavar="NAME|FILE")
+        command.add_argument("--runs-dir", type=Path, default=Path("runs"))
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--random", type=int, default=8, help="random sub-networks that are judged")
+        if function is accuracies:
+            command.add_argument("--sampled", type=int, default=100, help="small sub-networks to choose from")
+        if function is alone:
+            command.add_argument("--architectures", type=int, default=3)
+        if function is strategies:
+            command.add_argument("--minutes", type=float, default=60.0, help="for each strategy")
+            command.add_argument("--weights", type=Path, help="the pre-trained model")
+            command.add_argument("--all", action="store_true", help="the two strategies between, too")
+    arguments = parser.parse_args()
+    try:
+        arguments.function(Bench(arguments), arguments)
+    except OvnasError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

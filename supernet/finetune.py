@@ -1,0 +1,202 @@
+"""`python -m supernet.finetune`: trains one sub-network on, alone, in float32 or as INT8."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supernet import cli
+from supernet.study import Study
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import nn
+
+    from supernet.architecture import Architecture
+    from supernet.compute import Compute
+    from supernet.data import Images, Splits
+
+CALIBRATION_SAMPLES = 300
+_RATE = {False: 0.01, True: 0.001}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = cli.parser(
+        "supernet.finetune",
+        "Train one sub-network on with weights of its own, taught by the pre-trained model; with --int8 "
+        "after that as INT8, to win back what quantisation loses.",
+    )
+    parser.add_argument(
+        "--architecture", required=True, metavar="TEXT", help="as front.csv and the report write it"
+    )
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--learning-rate", type=float, help="default: 0.01, with --int8 0.001")
+    parser.add_argument("--int8", action="store_true", help="quantisation-aware, to an OpenVINO model")
+    parser.add_argument("--force", action="store_true", help="train again over an earlier result")
+    return cli.run(finetune, parser.parse_args(argv))
+
+
+def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fine-tunes and saves; returns the accuracies before and after.
+
+    What is saved is never worse on the validation images than what it began with.
+    """
+    import torch
+
+    from supernet import checkpoint
+    from supernet.architecture import Architecture
+    from supernet.batchnorm import reestimate
+    from supernet.data import load_splits, take
+    from supernet.errors import OvnasError
+    from supernet.train import BATCHNORM_SAMPLES
+
+    study = Study.load(arguments.study)
+    rate = arguments.learning_rate or _RATE[arguments.int8]
+    if arguments.epochs < 1 or rate < 0:
+        raise OvnasError("--epochs must be >= 1 and --learning-rate > 0")
+    home: Path = arguments.runs_dir / study.name / "supernet"
+    network, teacher = checkpoint.load_supernet(study, home)
+    architecture = Architecture.parse(arguments.architecture)
+    network.space.encode(architecture)
+    splits = load_splits(study)
+    out = cli.console(arguments)
+    torch.manual_seed(arguments.seed)
+    module = checkpoint.load_finetuned(network, home, architecture)
+    if module is None:
+        module = network.extract(architecture)
+        reestimate(module, take(splits.train, BATCHNORM_SAMPLES))
+    elif not (arguments.int8 or arguments.force):
+        raise OvnasError(f"{architecture} is fine-tuned already; --force trains on from there")
+    tuner = _Tuner(study, splits, arguments.epochs, rate, arguments.seed, home, out)
+    facts = {"study": study.name, "architecture": str(architecture), "macs": network.space.macs(architecture)}
+    if arguments.int8:
+        return {**facts, **_finetune_int8(tuner, module, teacher, architecture)}
+    return {**facts, **_finetune(tuner, module, teacher, architecture)}
+
+
+def _finetune(
+    tuner: _Tuner, module: nn.Module, teacher: nn.Module, architecture: Architecture
+) -> dict[str, Any]:
+    import copy
+
+    from supernet import checkpoint
+    from supernet.batchnorm import reestimate
+    from supernet.data import take
+    from supernet.train import BATCHNORM_SAMPLES
+
+    before = copy.deepcopy(module)
+    tuner.train(module, teacher, f"fine-tuning {architecture}", exact=False)
+    reestimate(module, take(tuner.splits.train, BATCHNORM_SAMPLES))
+    found = tuner.compared(before, module)
+    better = module if found["is_better"] else before
+    path = checkpoint.finetuned_path(tuner.home, architecture)
+    checkpoint.save_state(better.state_dict(), path, facts=found | checkpoint.origin_of(tuner.home))
+    tuner.out.print(f"saved to {path}")
+    return {**found, "path": str(path)}
+
+
+def _finetune_int8(
+    tuner: _Tuner, module: nn.Module, teacher: nn.Module, architecture: Architecture
+) -> dict[str, Any]:
+    import openvino as ov
+
+    from supernet import checkpoint
+    from supernet.data import take
+    from supernet.quantization_aware import insert_quantizers, quantized_to_openvino
+
+    samples = take(tuner.splits.train, min(CALIBRATION_SAMPLES, tuner.study.search.calibration_samples))
+    example = checkpoint.example_input(tuner.study)
+    quantized = insert_quantizers(module, samples)  # type: ignore[arg-type]
+    models = [quantized_to_openvino(quantized, example)]
+    tuner.train(quantized, teacher, f"quantisation-aware training {architecture}", exact=True)
+    models.append(quantized_to_openvino(quantized, example))
+    found = tuner.compared(*(_compiled(model) for model in models))
+    folder = checkpoint.finetuned_path(tuner.home, architecture).with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    ov.save_model(models[found["is_better"]], folder / "model.xml", compress_to_fp16=False)
+    checkpoint.write_json(found, folder / "card.json")
+    tuner.out.print(f"saved to {folder}")
+    return {**found, "path": str(folder)}
+
+
+def _compiled(model: Any) -> Any:
+    """An OpenVINO model as a function of a batch of images to logits."""
+    import numpy as np
+    import openvino as ov
+    import torch
+
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def answers(x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate([compiled(image[None].numpy())[0] for image in x]))
+
+    return answers
+
+
+class _Tuner:
+    """What fine-tuning in float32 and as INT8 have in common."""
+
+    def __init__(
+        self,
+        study: Study,
+        splits: Splits,
+        epochs: int,
+        rate: float,
+        seed: int,
+        home: Path,
+        out: Console,
+    ) -> None:
+        self.study, self.splits, self.epochs, self.rate = study, splits, epochs, rate
+        self.seed, self.home, self.out = seed, home, out
+
+    def train(self, module: nn.Module, teacher: nn.Module, name: str, *, exact: bool) -> None:
+        """In place; `exact`: in float32, whatever is faster."""
+        from supernet.sandwich import teacher_step
+        from supernet.training import Fit, Recipe
+
+        compute = self._compute(module, exact)
+        fit = Fit(
+            module,
+            self.splits.train,
+            Recipe.of(self.study.train, self.epochs, self.rate),
+            teacher_step(module, compute.module(teacher), self.study.train, compute),
+            seed=(self.seed, 100),
+            compute=compute,
+        )
+        with cli.progress(self.out) as bar:
+            task = bar.add_task(name, total=fit.n_steps, note="")
+            for epoch in fit.epochs(lambda: bar.update(task, completed=fit.n_done)):
+                bar.update(task, completed=fit.n_done, note=f"loss {epoch.loss:.3f}")
+        module.to("cpu").eval()
+        teacher.to("cpu")
+
+    def _compute(self, module: nn.Module, exact: bool) -> Compute:
+        from supernet.compute import choose_compute
+        from supernet.data import take
+
+        batch = take(self.splits.train, self.study.train.batch_size)
+        return choose_compute("float32" if exact else self.study.train.precision, module, batch)
+
+    def compared(self, before: Any, after: Any) -> dict[str, Any]:
+        """Accuracies of both on the validation and test images, and which one validates better."""
+        from supernet.training import accuracy
+
+        def judged(module: Any) -> dict[str, float]:
+            parts: dict[str, Images] = {
+                "validation": self.splits.validation,
+                "test": self.splits.test,
+            }
+            return {name: accuracy(module, images) for name, images in parts.items()}
+
+        found: dict[str, Any] = {"before": judged(before), "after": judged(after)}
+        found["is_better"] = found["after"]["validation"] >= found["before"]["validation"]
+        text = ", ".join(f"{k} {found[k]['validation']:.2%}" for k in ("before", "after"))
+        note = "" if found["is_better"] else "; the former is kept"
+        self.out.print(f"validation accuracy: {text}{note}")
+        return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

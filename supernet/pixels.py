@@ -1,0 +1,81 @@
+"""Pixels: normalisation, augmentation, and images kept decoded in memory.
+
+Every random choice of a batch is drawn from one generator for the whole batch, and then only a part of
+the images is made: so that processes that share a batch see what one process would.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
+
+__all__ = ["DEVIATION", "MEAN", "PixelImages", "ShiftedImages", "normalised"]
+
+# torchvision's ImageNet normalisation, for images scaled to 0..1.
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+CROP_PADDING = 4
+
+Batch = tuple[Tensor, Tensor]
+Indices = NDArray[np.int64]
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """Pixels of shape (..., 3, H, W), 0 to 255, as float32."""
+    return (pixels.float() / 255 - MEAN) / DEVIATION
+
+
+class PixelImages(Dataset[Batch]):
+    """Small images as uint8 of shape (n, 3, H, W), and their labels.
+
+    Augmented by a random crop out of the normalised image with 4 px of zeros around it, and a horizontal
+    flip (He et al. 2016, section 4.2).
+    """
+
+    def __init__(self, pixels: Tensor, labels: Tensor) -> None:
+        self.pixels, self.labels = pixels, labels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Batch:
+        return normalised(self.pixels[index]), self.labels[index]
+
+    def plain(self, indices: Indices) -> Batch:
+        """These images as they are, shape (B, 3, H, W)."""
+        chosen = torch.from_numpy(indices)
+        return normalised(self.pixels[chosen]), self.labels[chosen]
+
+    def augmented(self, indices: Indices, rng: np.random.Generator, part: slice) -> Batch:
+        """The `part` of a batch as it is trained on, shape (B, 3, H, W), channels last in memory."""
+        B = len(indices)
+        flips = torch.from_numpy(rng.random(B) < 0.5)[part]
+        corners = torch.from_numpy(rng.integers(0, 2 * CROP_PADDING + 1, (2, B)))[:, part]
+        x, labels = self.plain(indices[part])
+        x[flips] = x[flips].flip(-1)
+        padded = F.pad(x, (CROP_PADDING,) * 4)
+        rows = corners[0, :, None] + torch.arange(x.shape[2])
+        columns = corners[1, :, None] + torch.arange(x.shape[3])
+        images = torch.arange(len(x))[:, None, None]
+        cropped = padded[images, :, rows[:, :, None], columns[:, None, :]]  # (B, H, W, 3)
+        return cropped.permute(0, 3, 1, 2), labels
+
+
+class ShiftedImages(TensorDataset):
+    """Images of shape (n, C, H, W) that are augmented by a move of up to a sixteenth of their size, edges
+    repeated; no flip, for what is drawn has a left and a right."""
+
+    def augmented(self, indices: Indices, rng: np.random.Generator, part: slice) -> Batch:
+        """The `part` of a batch as it is trained on, shape (B, C, H, W)."""
+        x, labels = (tensor[torch.from_numpy(indices[part])] for tensor in self.tensors)
+        H, W = x.shape[2:]
+        dy, dx = H // 16, W // 16
+        tops = rng.integers(0, 2 * dy + 1, len(indices))[part]
+        lefts = rng.integers(0, 2 * dx + 1, len(indices))[part]
+        padded = F.pad(x, (dx, dx, dy, dy), mode="replicate")
+        moved = [padded[i, :, t : t + H, s : s + W] for i, (t, s) in enumerate(zip(tops, lefts, strict=True))]
+        return torch.stack(moved), labels

@@ -1,0 +1,69 @@
+"""The log of a training: a CSV file with a row an epoch, and TensorBoard's events where it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Row", "TrainingLog"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One epoch. `largest` and `smallest`: accuracies on some of the validation images, if judged."""
+
+    phase: str
+    epoch: int
+    loss: float
+    learning_rate: float
+    largest: float | None
+    smallest: float | None
+    seconds: float
+
+    def __str__(self) -> str:
+        accuracies = {"largest": self.largest, "smallest": self.smallest}
+        text = "".join(f", {name} {value:.2%}" for name, value in accuracies.items() if value is not None)
+        return f"loss {self.loss:.3f}{text}"
+
+
+class TrainingLog:
+    """Rows that stand in the file as soon as they are added; no path: nowhere."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self._events: Any = None
+
+    def add(self, row: Row) -> None:
+        """Adds a row to the files."""
+        self.rows.append(asdict(row))
+        if self.path is None:
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [f.name for f in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(self.path.name + ".partial")
+        partial.write_text(text.getvalue(), encoding="utf-8")
+        os.replace(partial, self.path)
+        self._write_events(row)
+
+    def _write_events(self, row: Row) -> None:
+        assert self.path is not None
+        if self._events is None:
+            with contextlib.suppress(ImportError):
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._events = SummaryWriter(str(self.path.with_suffix("")))
+        if self._events:
+            for name in ("loss", "learning_rate", "largest", "smallest"):
+                value = getattr(row, name)
+                if value is not None:
+                    self._events.add_scalar(f"{row.phase}/{name}", value, row.epoch)
+            self._events.flush()

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+
+import openvino as ov
+import pytest
+import torch
+
+from supernet import Study, finetune, train
+from supernet.checkpoint import load_finetuned, load_supernet
+from supernet.data import load_splits
+from supernet.training import accuracy
+
+
+@pytest.fixture(scope="module")
+def trained(write_study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finetune")
+    options = [
+        "--study",
+        str(write_study(folder, train="batch_size = 128")),
+        "--runs-dir",
+        str(folder / "runs"),
+    ]
+    assert train.main(options) == 0
+    study = Study.load(options[1])
+    network, _ = load_supernet(study, folder / "runs/tiny/supernet")
+    return folder, options, study, network
+
+
+def run(capsys, *options: str) -> dict:
+    capsys.readouterr()
+    assert finetune.main([*options, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_fine_tuning_then_int8(trained, capsys):
+    folder, options, study, network = trained
+    home = folder / "runs/tiny/supernet"
+    smallest = network.space.smallest
+    options = [*options, "--architecture", str(smallest)]
+    splits = load_splits(study)
+
+    found = run(capsys, *options, "--epochs", "4", "--learning-rate", "0.03")
+    assert found["is_better"]
+    assert found["after"]["validation"] > found["before"]["validation"] + 0.05  # it was trained little
+    module = load_finetuned(network, home, smallest)
+    assert module is not None
+    assert accuracy(module, splits.validation) == pytest.approx(found["after"]["validation"], abs=0.004)
+    assert load_finetuned(network, home, network.space.largest) is None
+    assert finetune.main(options) == 2
+    assert "fine-tuned already" in capsys.readouterr().err
+
+    int8 = run(capsys, *options, "--int8", "--epochs", "1")
+    kept = max(int8[when]["validation"] for when in ("before", "after"))
+    model = ov.Core().read_model(f"{int8['path']}/model.xml")
+    kinds = {op.get_type_name() for op in model.get_ops()}
+    assert "FakeQuantize" in kinds
+    assert accuracy(finetune._compiled(model), splits.validation) == pytest.approx(kept, abs=0.004)
+    assert abs(kept - found["after"]["validation"]) < 0.1
+
+
+def test_weights_of_another_super_network_are_not_taken(trained, tmp_path):
+    folder, _, _, network = trained
+    home = folder / "runs/tiny/supernet"
+    other = tmp_path / "supernet"
+    (other / "finetuned").mkdir(parents=True)
+    (other / "supernet.safetensors").write_bytes(b"other weights")
+    for path in (home / "finetuned").glob("*.safetensors"):
+        (other / "finetuned" / path.name).write_bytes(path.read_bytes())
+        assert load_finetuned(network, other, network.space.smallest) is None
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--architecture", "nonsense"], "an architecture reads like"),
+        (["--architecture", "w1-1_d0"], "no member of this space"),
+        (["--architecture", "{smallest}", "--epochs", "0"], "--epochs must be >= 1"),
+    ],
+)
+def test_faults_are_said(trained, capsys, extra, message):
+    _, options, _, network = trained
+    extra = [text.replace("{smallest}", str(network.space.smallest)) for text in extra]
+    assert finetune.main([*options, *extra]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_quantised_module_trains_and_computes_as_its_model(tiny_network, tiny_images):
+    """INT8 accuracy that quantisation has lost comes back: the error against the float network falls."""
+    from supernet.quantization_aware import insert_quantizers, quantized_to_openvino
+
+    module = tiny_network.extract(tiny_network.space.smallest)
+    with torch.no_grad():
+        wanted = module(tiny_images)
+    quantized = insert_quantizers(module, tiny_images)
+    with torch.no_grad():  # ranges that are much too wide: as quantisation with a bad calibration
+        for name, value in quantized.named_parameters():
+            if "scale" in name:
+                value.mul_(6)
+
+    def error() -> float:
+        compiled = finetune._compiled(quantized_to_openvino(quantized, tiny_images[:1]))
+        return float((compiled(tiny_images) - wanted).square().mean())
+
+    before = error()
+    optimizer = torch.optim.Adam(quantized.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(quantized(tiny_images), wanted).backward()
+        optimizer.step()
+    after = error()
+    assert after < before / 2
+    with torch.no_grad():
+        theirs = quantized(tiny_images)
+    compiled = finetune._compiled(quantized_to_openvino(quantized, tiny_images[:1]))
+    torch.testing.assert_close(compiled(tiny_images), theirs, rtol=0.05, atol=0.1)
