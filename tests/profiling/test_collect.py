@@ -160,6 +160,7 @@ def test_the_summary_is_of_what_is_stored(known, tmp_path, capsys):
     assert value["ceiling"] == {
         "networks": 8,
         "mape": pytest.approx(0.01, rel=1e-3),
+        "mape_interval": pytest.approx([0.01, 0.01], rel=1e-3),
         "floor": pytest.approx(0.01 / 2**0.5, rel=1e-3),
         "kendall_tau": pytest.approx(1),
     }
