@@ -23,11 +23,14 @@ from results_file import write_result
 
 from predictor.adapted import AdaptedPredictor
 from predictor.base import KernelPredictor, LatencyPredictor
-from predictor.conformal import LEVEL, finite
+from predictor.conformal import LEVEL, by_study, finite, half_width, out_of_fold
 from predictor.dataset import Dataset, Example, load_dataset, require_same
-from predictor.evaluation import Evaluation, fit_and_evaluate
+from predictor.evaluation import Evaluation, around, fit_and_evaluate
+from predictor.foreign import Executed, KnownKernels, priced
 from predictor.judgement import judge
 from predictor.registry import ADAPTED, BASELINES, make_predictor
+from predictor.roofline import Peak
+from predictor.unlike import out_of_place
 from profiling.ceiling import ceiling_of
 from profiling.machine import describe_difference
 from supernet.errors import OvnasError
@@ -107,6 +110,7 @@ def accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
         "level": LEVEL,
         "ceiling": ceiling_of(judged),
         "splits": over_splits(arguments, evaluations[0]),
+        "range": range_of(task) if arguments.unseen else None,
         "predictors": {j.name: j.to_json() for j in judgements},
     }
 
@@ -148,6 +152,33 @@ def over_splits(arguments: argparse.Namespace, first: Evaluation) -> dict[str, A
         "width": finite(float(np.mean(widths))),
         "coverages": coverages,
         "widths": [finite(width) for width in widths],
+    }
+
+
+def range_of(task: Task) -> dict[str, float | int]:
+    """What the range that `predictor.predict` prints for a foreign network is worth on the test networks:
+    the judged predictor's, which is fitted by now."""
+    data, predictor = task.data, next(iter(task.predictors.values()))
+    assert isinstance(predictor, KernelPredictor)
+    known = KnownKernels.of((k for e in data.train for k in e.network.kernels), data.conditions)
+    residuals = by_study(out_of_fold(predictor, data.train, seed=data.seed), data.train)
+    unlike = by_study(out_of_place(predictor, data.train, seed=data.seed), data.train)
+    low, high = around(residuals, unlike)(np.array([1.0]), [""])
+    factors = float(low[0]), float(high[0])
+    found = [
+        priced(predictor, data.conditions, known, Peak.of(data.meta), factors,
+               [Executed(k) for k in e.network.kernels])
+        for e in data.test
+    ]  # fmt: skip
+    measured = data.latencies(data.test)
+    low, high = (np.array([getattr(one, end) for one in found]) for end in ("low_us", "high_us"))
+    total = np.array([one.latency_us for one in found])
+    return {
+        "coverage": float(np.mean((low <= measured) & (measured <= high))),
+        "width": float(np.median((high - low) / total)),
+        "extrapolated_share": float(np.mean([p.part_us("extrapolated") / p.latency_us for p in found])),
+        "roofline_share": float(np.mean([p.part_us("roofline") / p.latency_us for p in found])),
+        "kernels_half_width": max(half_width(own) for own in unlike.values()),
     }
 
 

@@ -14,6 +14,7 @@ from predictor.compiled import CompiledPredictor
 from predictor.conformal import by_study, half_width, out_of_fold
 from predictor.dataset import Dataset
 from predictor.registry import make_predictor
+from predictor.unlike import out_of_place
 
 __all__ = ["Evaluation", "IntervalOf", "around", "evaluate", "fit_and_evaluate", "speed_of"]
 
@@ -103,18 +104,26 @@ def evaluate(name: str, predictor: LatencyPredictor, data: Dataset, interval: In
 def fit_and_evaluate(
     name: str, data: Dataset, *, seed: int = 0, predictor: LatencyPredictor | None = None
 ) -> Evaluation:
-    """Trains on the training networks, with intervals from each study's own out-of-fold residuals.
-    `predictor` is by default a new one of the registered kind `name`."""
+    """Trains on the training networks, with intervals from each study's own out-of-fold residuals; for a
+    study that nothing is learned from also from kernels held out. `predictor` is by default a new one of the
+    registered kind `name`."""
     fitted = data.fit(make_predictor(name, seed=seed) if predictor is None else predictor, data.train)
     residuals = by_study(out_of_fold(fitted, data.train, seed=seed), data.train)
-    return evaluate(name, fitted, data, around(residuals))
+    is_new = bool({e.study for e in data.test} - {e.study for e in data.train})
+    unlike = (
+        out_of_place(fitted, data.train, seed=seed) if is_new and isinstance(fitted, KernelPredictor) else ()
+    )
+    return evaluate(
+        name, fitted, data, around(residuals, by_study(unlike, data.train) if len(unlike) else {})
+    )
 
 
-def around(residuals: Mapping[str, Floats]) -> IntervalOf:
+def around(residuals: Mapping[str, Floats], unlike: Mapping[str, Floats] | None = None) -> IntervalOf:
     """The intervals whose half-widths, on the logarithm, these residuals of each study give. For a study that
-    nothing was learned from it is the widest of them, which promises nothing."""
+    nothing was learned from it is the widest of them and of `unlike`, the residuals of kernels held out (see
+    `predictor.unlike`), which promises nothing."""
     widths = {study: half_width(own) for study, own in residuals.items()}
-    widest = max(widths.values())
+    widest = max([*widths.values(), *map(half_width, (unlike or {}).values())])
 
     def interval(latency: Floats, studies: Sequence[str]) -> tuple[Floats, Floats]:
         width = np.exp([widths.get(study, widest) for study in studies])
