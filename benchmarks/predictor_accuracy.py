@@ -5,7 +5,8 @@
 learns from exactly 150 of the file's networks and judges on all others that were chosen to fill the space.
 `--also FILE` learns from as many of a second study, too, and judges on both; `--unseen FILE` judges on a
 study that nothing was learned from; `--adapt-from FILE -n 30` adapts a predictor trained on FILE, under other
-conditions, with 30 networks, beside one trained on those 30 alone.
+conditions, with 30 networks, beside one trained on those 30 alone. The interval of the judged predictor is
+judged again on other random splits (`--splits`), as the coverage of one is noisy.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ import numpy as np
 from results_file import write_result
 
 from predictor.adapted import AdaptedPredictor
-from predictor.base import LatencyPredictor
-from predictor.conformal import LEVEL, out_of_fold, representative
+from predictor.base import KernelPredictor, LatencyPredictor
+from predictor.conformal import LEVEL, by_study, finite, half_width, out_of_fold
 from predictor.dataset import Dataset, Example, load_dataset, require_same
-from predictor.evaluation import Evaluation, around, evaluate
+from predictor.evaluation import Evaluation, around, fit_and_evaluate
+from predictor.foreign import Executed, KnownKernels, priced
 from predictor.judgement import judge
 from predictor.registry import ADAPTED, BASELINES, make_predictor
+from predictor.roofline import Peak
+from predictor.unlike import out_of_place
 from profiling.ceiling import ceiling_of
 from profiling.machine import describe_difference
 from supernet.errors import OvnasError
@@ -34,6 +38,17 @@ from supernet.errors import OvnasError
 N_TRAIN = 150
 N_ADAPT = 30
 FEWEST_JUDGED = 60
+N_SPLITS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What to learn from and to judge on, with the predictors by name, not yet fitted, the judged one first.
+    `origin` says what an adapted one is adapted from: study, target and number of networks."""
+
+    data: Dataset
+    predictors: dict[str, LatencyPredictor]
+    origin: dict[str, Any] | None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,6 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--unseen", type=Path, metavar="FILE", help="a family that is only judged on")
     parser.add_argument("--adapt-from", type=Path, metavar="FILE", help="measurements of other conditions")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--splits", type=int, default=N_SPLITS, help="random splits that judge the interval (default: 5)"
+    )
     arguments = parser.parse_args(argv)
     try:
         value = accuracy(arguments)
@@ -62,23 +80,16 @@ def accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
     """The row's value: conditions, counts, and every predictor's judgement."""
     if arguments.adapt_from and (arguments.also or arguments.unseen):
         raise OvnasError("--adapt-from goes with neither --also nor --unseen; run it alone")
-    n_train = arguments.train or (N_ADAPT if arguments.adapt_from else N_TRAIN)
-    paths = [arguments.file, *([arguments.also] if arguments.also else [])]
-    data = split([load_dataset([path], seed=arguments.seed) for path in paths], n_train)
-    if arguments.unseen:
-        other = load_dataset([arguments.unseen], seed=arguments.seed)
-        data = joined(data, other, train=(), test=filling(other.examples), keep_test=False)
-    origin: dict[str, Any] | None = None
-    baselines = BASELINES
-    if arguments.adapt_from:
-        before = load_dataset([arguments.adapt_from], seed=arguments.seed)
-        evaluations = adapted(data, before, arguments.adapt_from, arguments.seed)
-        origin = {key: before.meta[key] for key in ("study", "target")}
-        origin["networks"] = len(unseen_by(before, data))
-        baselines = (*BASELINES, "xgb")  # from scratch, on the same few networks
-    else:
-        kinds = ["xgb", *(b for b in BASELINES if not (arguments.unseen and b == "ridge"))]
-        evaluations = [fitted(make_predictor(k, seed=arguments.seed), k, data, arguments.seed) for k in kinds]
+    if arguments.splits < 1:
+        raise OvnasError(f"--splits must be >= 1, but got {arguments.splits}")
+    task = task_of(arguments, arguments.seed)
+    data = task.data
+    evaluations = [
+        fit_and_evaluate(name, data, seed=arguments.seed, predictor=predictor)
+        for name, predictor in task.predictors.items()
+    ]
+    # An adapted predictor is held against the same kind, trained on the same few networks from scratch.
+    baselines = (*BASELINES, "xgb") if task.origin else BASELINES
     one_study = len({e.study for e in data.test}) == 1
     quality = np.array([float(e.record.macs) for e in data.test]) if one_study else None
     judgements = judge(evaluations, quality, seed=arguments.seed, baselines=baselines)
@@ -86,7 +97,7 @@ def accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "studies": list(dict.fromkeys(e.study for e in data.train)),
         "judged_on": list(dict.fromkeys(e.study for e in data.test)),
-        "adapted_from": origin,
+        "adapted_from": task.origin,
         "target": data.meta["target"],
         "measured_on": data.meta["machine"],
         "seed": arguments.seed,
@@ -98,7 +109,76 @@ def accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
         "enough_judged": len(data.test) >= FEWEST_JUDGED,
         "level": LEVEL,
         "ceiling": ceiling_of(judged),
+        "splits": over_splits(arguments, evaluations[0]),
+        "range": range_of(task) if arguments.unseen else None,
         "predictors": {j.name: j.to_json() for j in judgements},
+    }
+
+
+def task_of(arguments: argparse.Namespace, seed: int) -> Task:
+    """The files, split with this seed."""
+    n_train = arguments.train or (N_ADAPT if arguments.adapt_from else N_TRAIN)
+    paths = [arguments.file, *([arguments.also] if arguments.also else [])]
+    data = split([load_dataset([path], seed=seed) for path in paths], n_train)
+    if arguments.unseen:
+        other = load_dataset([arguments.unseen], seed=seed)
+        data = joined(data, other, train=(), test=filling(other.examples), keep_test=False)
+    predictors: dict[str, LatencyPredictor] = {}
+    origin: dict[str, Any] | None = None
+    if arguments.adapt_from:
+        before = load_dataset([arguments.adapt_from], seed=seed)
+        predictors[ADAPTED], learned_from = adapted(data, before, arguments.adapt_from, seed)
+        origin = {**{key: before.meta[key] for key in ("study", "target")}, "networks": len(learned_from)}
+    kinds = ["xgb", *(b for b in BASELINES if not (arguments.unseen and b == "ridge"))]
+    predictors |= {kind: make_predictor(kind, seed=seed) for kind in kinds}
+    return Task(data, predictors, origin)
+
+
+def over_splits(arguments: argparse.Namespace, first: Evaluation) -> dict[str, Any]:
+    """Coverage and median width of the judged predictor's interval, trained and judged again on other random
+    splits; `first` is that of the headline's split. Means over the splits, and every one's."""
+    found = [first]
+    for seed in range(arguments.seed + 1, arguments.seed + arguments.splits):
+        task = task_of(arguments, seed)
+        found.append(
+            fit_and_evaluate(first.name, task.data, seed=seed, predictor=task.predictors[first.name])
+        )
+    coverages = [float(e.covered.mean()) for e in found]
+    widths = [float(np.median(e.width)) for e in found]
+    return {
+        "splits": len(found),
+        "judgements": sum(len(e.measured) for e in found),
+        "coverage": float(np.mean(coverages)),
+        "width": finite(float(np.mean(widths))),
+        "coverages": coverages,
+        "widths": [finite(width) for width in widths],
+    }
+
+
+def range_of(task: Task) -> dict[str, float | int]:
+    """What the range that `predictor.predict` prints for a foreign network is worth on the test networks:
+    the judged predictor's, which is fitted by now."""
+    data, predictor = task.data, next(iter(task.predictors.values()))
+    assert isinstance(predictor, KernelPredictor)
+    known = KnownKernels.of((k for e in data.train for k in e.network.kernels), data.conditions)
+    residuals = by_study(out_of_fold(predictor, data.train, seed=data.seed), data.train)
+    unlike = by_study(out_of_place(predictor, data.train, seed=data.seed), data.train)
+    low, high = around(residuals, unlike)(np.array([1.0]), [""])
+    factors = float(low[0]), float(high[0])
+    found = [
+        priced(predictor, data.conditions, known, Peak.of(data.meta), factors,
+               [Executed(k) for k in e.network.kernels])
+        for e in data.test
+    ]  # fmt: skip
+    measured = data.latencies(data.test)
+    low, high = (np.array([getattr(one, end) for one in found]) for end in ("low_us", "high_us"))
+    total = np.array([one.latency_us for one in found])
+    return {
+        "coverage": float(np.mean((low <= measured) & (measured <= high))),
+        "width": float(np.median((high - low) / total)),
+        "extrapolated_share": float(np.mean([p.part_us("extrapolated") / p.latency_us for p in found])),
+        "roofline_share": float(np.mean([p.part_us("roofline") / p.latency_us for p in found])),
+        "kernels_half_width": max(half_width(own) for own in unlike.values()),
     }
 
 
@@ -143,32 +223,25 @@ def joined(
     )
 
 
-def fitted(predictor: LatencyPredictor, name: str, data: Dataset, seed: int) -> Evaluation:
-    """Trained on the training networks, and judged with the interval that they give."""
-    data.fit(predictor, data.train)
-    residuals = representative(out_of_fold(predictor, data.train, seed=seed), data.train)
-    return evaluate(name, predictor, data, around(residuals))
-
-
-def adapted(data: Dataset, before: Dataset, origin: Path, seed: int) -> list[Evaluation]:
-    """xgb trained at the origin and adapted, beside all kinds from scratch. What is judged on, and what the
-    intervals are calibrated on, is kept from the origin's training, too: those architectures are unseen under
-    any conditions."""
+def adapted(
+    data: Dataset, before: Dataset, origin: Path, seed: int
+) -> tuple[AdaptedPredictor, Sequence[Example]]:
+    """xgb trained at the origin, ready to be adapted, and what it learned from. What is judged on, and what
+    the intervals are calibrated on, is kept from the origin's training, too: those architectures are unseen
+    under any conditions."""
     is_same_machine = not describe_difference(before.meta["machine"], data.meta["machine"])
     if is_same_machine and before.meta["target"] == data.meta["target"]:
         raise OvnasError(f"{origin} was measured under the same conditions; there is nothing to adapt")
     others = unseen_by(before, data)
     if len(others) < N_ADAPT:
         raise OvnasError(
-            f"{origin} has {len(others)} networks that are not judged on, but {N_ADAPT} are needed; measure "
-            "other ones there (another --seed)"
+            f"{origin} has {len(others)} networks that are neither adapted with nor judged on, but {N_ADAPT} "
+            "are needed; measure other ones there (another --seed)"
         )
     base = before.fit(make_predictor("xgb", seed=seed), others)
-    predictor = AdaptedPredictor(base, before.conditions, seed=seed)
-    evaluations = [fitted(predictor, ADAPTED, data, seed)]
-    for kind in ("xgb", *BASELINES):
-        evaluations.append(fitted(make_predictor(kind, seed=seed), kind, data, seed))
-    return evaluations
+    if not isinstance(base, KernelPredictor):
+        raise TypeError("the base of an adapted predictor must predict kernels")
+    return AdaptedPredictor(base, before.conditions, seed=seed), others
 
 
 def unseen_by(before: Dataset, data: Dataset) -> list[Example]:
@@ -211,8 +284,21 @@ def _print(value: dict[str, Any]) -> None:
             f"{own['within_2']:.1%}, in 5 % {own['within_5']:.1%}, tau {own['kendall_tau']:.3f}; interval "
             f"holds {interval['coverage']:.1%}, width {width}{'; ' + verdicts if verdicts else ''}"
         )
+        for study, part in interval["studies"].items():
+            width = "infinite" if part["width"] is None else f"{part['width']:.2%}"
+            print(f"         of {study}: holds {part['coverage']:.1%} of {part['networks']}, width {width}")
+    splits = value["splits"]
+    width = "infinite" if splits["width"] is None else f"{splits['width']:.2%}"
+    print(
+        f"interval over {splits['splits']} splits: holds {splits['coverage']:.1%} of {splits['judgements']}, "
+        f"width {width}"
+    )
     if value["ceiling"]["mape"] is not None:
-        print(f"ceiling  {value['ceiling']['mape']:.2%}, tau {value['ceiling']['kendall_tau']:.3f}")
+        low, high = value["ceiling"]["mape_interval"]
+        print(
+            f"ceiling  {value['ceiling']['mape']:.2%} ({low:.2%} to {high:.2%}), floor "
+            f"{value['ceiling']['floor']:.2%}, tau {value['ceiling']['kendall_tau']:.3f}"
+        )
 
 
 if __name__ == "__main__":

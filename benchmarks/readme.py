@@ -97,7 +97,8 @@ def _predictor_accuracy(paths: list[Path]) -> str:
     """A line a row: the judged predictor, with bootstrap intervals in brackets."""
     lines = [
         "Predictors on networks that they have not seen (in brackets: 95 % bootstrap intervals; "
-        "the last two columns are of the 90 % interval around a prediction):",
+        "the last two columns are of the 90 % interval around a prediction, in brackets its means over "
+        "several random splits):",
         "",
         "| study, target | learned from | judged on | mean error | within 2 % | within 5 % | Kendall tau | "
         "ceiling | holds | width |",
@@ -110,14 +111,16 @@ def _predictor_accuracy(paths: list[Path]) -> str:
         low, high = spread["mape"]
         tau_low, tau_high = spread["kendall_tau"]
         ceiling = value["ceiling"]["mape"]
-        width = interval["width"]
+        width, splits = interval["width"], value.get("splits")
+        held = f" ({splits['coverage']:.1%} of {splits['judgements']})" if splits else ""
+        mean_width = f" ({splits['width']:.1%})" if splits and splits["width"] is not None else ""
         lines.append(
             f"| {_row_name(value)} ([file](benchmarks/results/{path.name})) | "
             f"{value['counts']['train_networks']} | {value['counts']['test_networks']} | "
             f"{own['mape']:.2%} ({low:.2%} to {high:.2%}) | {own['within_2']:.0%} | {own['within_5']:.0%} | "
             f"{own['kendall_tau']:.3f} ({tau_low:.3f} to {tau_high:.3f}) | "
-            f"{'' if ceiling is None else f'{ceiling:.2%}'} | {interval['coverage']:.0%} | "
-            f"{'' if width is None else f'{width:.1%}'} |"
+            f"{'' if ceiling is None else f'{ceiling:.2%}'} | {interval['coverage']:.0%}{held} | "
+            f"{'' if width is None else f'{width:.1%}'}{mean_width} |"
         )
     return "\n".join(lines)
 

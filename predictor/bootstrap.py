@@ -7,14 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictor.metrics import LOWER_IS_BETTER
 
-__all__ = ["N_RESAMPLES", "Difference", "Interval", "differences", "interval", "intervals", "resamples"]
+__all__ = [
+    "LEVEL",
+    "N_RESAMPLES",
+    "Difference",
+    "Interval",
+    "differences",
+    "interval",
+    "intervals",
+    "resamples",
+]
 
 Floats = NDArray[np.float64]
 
@@ -56,9 +64,7 @@ def resamples(n: int, *, seed: int = 0, n_resamples: int = N_RESAMPLES) -> NDArr
 
 def interval(values: Floats, level: float = LEVEL) -> Interval:
     """The percentile interval of a figure over its resamples, shape (n_resamples,)."""
-    # Between infinite values there is nothing to interpolate.
-    how: Literal["linear", "nearest"] = "linear" if np.isfinite(values).all() else "nearest"
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], method=how)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from predictor.base import KernelPredictor, LatencyPredictor
 from predictor.compiled import CompiledPredictor
-from predictor.conformal import half_width, out_of_fold, representative
+from predictor.conformal import by_study, half_width, out_of_fold
 from predictor.dataset import Dataset
 from predictor.registry import make_predictor
+from predictor.unlike import out_of_place
 
-__all__ = ["Evaluation", "evaluate", "fit_and_evaluate", "speed_of"]
+__all__ = ["Evaluation", "IntervalOf", "around", "evaluate", "fit_and_evaluate", "speed_of"]
 
 Floats = NDArray[np.float64]
-IntervalOf = Callable[[Floats], tuple[Floats, Floats]]
+# Of predictions and the studies that their networks belong to.
+IntervalOf = Callable[[Floats, Sequence[str]], tuple[Floats, Floats]]
 
 SPEED_SAMPLE = 200_000
 
@@ -27,10 +29,11 @@ SPEED_SAMPLE = 200_000
 class Evaluation:
     """Predictions beside measurements, in microseconds.
 
-    Networks are of shape (n_test,): `measured`, `predicted`, and the ends `low` and `high` of the
-    predictor's interval. The kernels of all test networks follow one after the other: measured and
-    predicted times, the author's layers, kinds, and the network each belongs to. `kernel_predicted` is
-    NaN for a predictor that does not know kernels. `overhead` is what it adds for an inference.
+    Networks are of shape (n_test,): `measured`, `predicted`, the ends `low` and `high` of the predictor's
+    interval, and the `studies` that they belong to. The kernels of all test networks follow one after the
+    other: measured and predicted times, the author's layers, kinds, and the network each belongs to.
+    `kernel_predicted` is NaN for a predictor that does not know kernels. `overhead` is what it adds for an
+    inference.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Evaluation:
     kernel_networks: NDArray[np.int64]
     overhead: float
     architectures_per_s: float
+    studies: tuple[str, ...] = ()
 
     @property
     def error(self) -> Floats:
@@ -69,11 +73,12 @@ class Evaluation:
 
 def evaluate(name: str, predictor: LatencyPredictor, data: Dataset, interval: IntervalOf) -> Evaluation:
     """Predicts the test networks from the plan alone, as a search does. `interval` gives both ends
-    around predictions."""
+    around predictions, given the networks' studies."""
     records = [e.record for e in data.test]
     kernels = [k for r in records for k in r.kernels]
     predicted = predictor.predict([e.network for e in data.test])
-    low, high = interval(predicted)
+    studies = tuple(e.study for e in data.test)
+    low, high = interval(predicted, studies)
     by_kernel, overhead = np.full(len(kernels), np.nan), float("nan")
     if isinstance(predictor, KernelPredictor):
         by_kernel = predictor.kernel_latency_us([k.kernel for k in kernels], data.conditions)
@@ -92,20 +97,39 @@ def evaluate(name: str, predictor: LatencyPredictor, data: Dataset, interval: In
         kernel_networks=np.repeat(np.arange(len(records)), [len(r.kernels) for r in records]),
         overhead=overhead,
         architectures_per_s=speed_of(CompiledPredictor(plan, predictor, data.conditions)),
+        studies=studies,
     )
 
 
-def fit_and_evaluate(kind: str, data: Dataset, *, seed: int = 0) -> Evaluation:
-    """Trains a registered kind on the training networks, with an interval from out-of-fold residuals."""
-    predictor = data.fit(make_predictor(kind, seed=seed), data.train)
-    residuals = representative(out_of_fold(predictor, data.train, seed=seed), data.train)
-    return evaluate(kind, predictor, data, around(residuals))
+def fit_and_evaluate(
+    name: str, data: Dataset, *, seed: int = 0, predictor: LatencyPredictor | None = None
+) -> Evaluation:
+    """Trains on the training networks, with intervals from each study's own out-of-fold residuals; for a
+    study that nothing is learned from also from kernels held out. `predictor` is by default a new one of the
+    registered kind `name`."""
+    fitted = data.fit(make_predictor(name, seed=seed) if predictor is None else predictor, data.train)
+    residuals = by_study(out_of_fold(fitted, data.train, seed=seed), data.train)
+    is_new = bool({e.study for e in data.test} - {e.study for e in data.train})
+    unlike = (
+        out_of_place(fitted, data.train, seed=seed) if is_new and isinstance(fitted, KernelPredictor) else ()
+    )
+    return evaluate(
+        name, fitted, data, around(residuals, by_study(unlike, data.train) if len(unlike) else {})
+    )
 
 
-def around(residuals: Floats) -> IntervalOf:
-    """The interval whose half-width, on the logarithm, these residuals give."""
-    width = np.exp(half_width(residuals))
-    return lambda latency: (latency / width, latency * width)
+def around(residuals: Mapping[str, Floats], unlike: Mapping[str, Floats] | None = None) -> IntervalOf:
+    """The intervals whose half-widths, on the logarithm, these residuals of each study give. For a study that
+    nothing was learned from it is the widest of them and of `unlike`, the residuals of kernels held out (see
+    `predictor.unlike`), which promises nothing."""
+    widths = {study: half_width(own) for study, own in residuals.items()}
+    widest = max([*widths.values(), *map(half_width, (unlike or {}).values())])
+
+    def interval(latency: Floats, studies: Sequence[str]) -> tuple[Floats, Floats]:
+        width = np.exp([widths.get(study, widest) for study in studies])
+        return latency / width, latency * width
+
+    return interval
 
 
 def speed_of(compiled: CompiledPredictor) -> float:

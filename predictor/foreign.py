@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
     from predictor.saved import SavedPredictor
 
-__all__ = ["Cost", "KnownKernels", "Prediction", "family_of", "is_int8", "predict_kernels", "read_network"]
+__all__ = [
+    "Cost",
+    "Executed",
+    "KnownKernels",
+    "Prediction",
+    "family_of",
+    "is_int8",
+    "predict_kernels",
+    "priced",
+    "read_network",
+]
 
 Floats = NDArray[np.float64]
 Source = Literal["predicted", "extrapolated", "roofline"]
@@ -165,24 +175,60 @@ def predict_kernels(
             f"predictor {saved.name!r} knows the architectures of its own space alone; "
             "take one that knows kernels, such as --predictor xgb"
         )
-    known = KnownKernels.of_saved(saved)
-    verdicts = [known.judge(kernel, saved.conditions) for kernel in kernels]
-    learned = predictor.kernel_latency_us(list(kernels), saved.conditions)
-    peak = Peak.of(saved.card)
+    lower, upper = saved.interval(np.array([1.0]), study=study)
+    return priced(
+        predictor,
+        saved.conditions,
+        KnownKernels.of_saved(saved),
+        Peak.of(saved.card),
+        (float(lower[0]), float(upper[0])),
+        [Executed(*one) for one in zip(kernels, layers, exec_types, strict=True)],
+        is_member=study is not None,
+    )
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A kernel to predict: what it is, the author's operation, and what the plugin would run."""
+
+    kernel: Kernel
+    layer: str = ""
+    exec_type: str = ""
+
+
+def priced(
+    predictor: KernelPredictor,
+    conditions: Conditions,
+    known: KnownKernels,
+    peak: Peak,
+    factors: tuple[float, float],
+    network: Sequence[Executed],
+    *,
+    is_member: bool = False,
+) -> Prediction:
+    """What `predict_kernels` says, from its parts; `factors` are the ends of the predictor's interval around
+    1."""
+    kernels = [one.kernel for one in network]
+    verdicts = [known.judge(kernel, conditions) for kernel in kernels]
+    learned = predictor.kernel_latency_us(kernels, conditions)
     bounds = roofline_us(kernels, peak)
     costs = tuple(
-        Cost(layer, kernel, exec_type, float(bound if source == "roofline" else own), source, reason)
-        for layer, kernel, exec_type, own, bound, (source, reason) in zip(
-            layers, kernels, exec_types, learned, bounds, verdicts, strict=True
+        Cost(
+            one.layer,
+            one.kernel,
+            one.exec_type,
+            float(bound if source == "roofline" else own),
+            source,
+            reason,
         )
+        for one, own, bound, (source, reason) in zip(network, learned, bounds, verdicts, strict=True)
     )
     parts = {source: sum(c.latency_us for c in costs if c.source == source) for source in _sources()}
     base = predictor.overhead_us_ + parts["predicted"]
-    lower, upper = saved.interval(np.array([1.0]), study=study)
     latency = base + parts["extrapolated"] + parts["roofline"]
     least = parts["roofline"] / (1.0 if peak.is_measured else ROOFLINE)
-    low = float(lower[0]) * (base + parts["extrapolated"] / EXTRAPOLATED) + least
-    high = float(upper[0]) * (base + parts["extrapolated"] * EXTRAPOLATED) + ROOFLINE * parts["roofline"]
+    low = factors[0] * (base + parts["extrapolated"] / EXTRAPOLATED) + least
+    high = factors[1] * (base + parts["extrapolated"] * EXTRAPOLATED) + ROOFLINE * parts["roofline"]
     return Prediction(
         latency_us=latency,
         # The predicted part may be negative, for the fixed cost is fitted: the ends still lie around.
@@ -190,7 +236,7 @@ def predict_kernels(
         high_us=max(high, latency),
         overhead_us=predictor.overhead_us_,
         costs=costs,
-        is_calibrated=study is not None and all(c.source == "predicted" for c in costs),
+        is_calibrated=is_member and all(c.source == "predicted" for c in costs),
     )
 
 

@@ -16,11 +16,12 @@ from predictor.metrics import accuracy_of, resampled_accuracy
 from predictor.registry import BASELINES
 from predictor.regret import Regret, regret_of
 
-__all__ = ["Decile", "Judgement", "deciles", "judge"]
+__all__ = ["Decile", "Judgement", "by_study", "deciles", "judge"]
 
 Floats = NDArray[np.float64]
 # Fewer networks in a group say nothing of a coverage.
 MIN_IN_GROUP = 5
+_NOT_OF_NETWORKS = ("coverage", "width", "regret")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Decile:
 class Judgement:
     """`values` are the metrics of `accuracy_of`, and `coverage` and median `width` of the interval;
     `spread` is the bootstrap interval of the headline ones. `against` has the paired differences to every
-    other predictor that is a baseline. `regret` is None where no quality is known."""
+    other predictor that is a baseline. `regret` is None where no quality is known; else its mean is among the
+    figures, too."""
 
     evaluation: Evaluation
     values: dict[str, float]
@@ -62,7 +64,7 @@ class Judgement:
     def to_json(self) -> dict[str, Any]:
         """All of it; NaN and infinite figures are None."""
         own = self.evaluation
-        metrics = {k: v for k, v in self.values.items() if k not in ("coverage", "width")}
+        metrics = {k: v for k, v in self.values.items() if k not in _NOT_OF_NETWORKS}
         known = own.knows_kernels
         return {
             "network": metrics,
@@ -72,6 +74,7 @@ class Judgement:
                 "coverage": self.values["coverage"],
                 "coverage_interval": self.spread["coverage"].to_json(),
                 "width": finite(self.values["width"]),
+                "studies": by_study(own),
                 "deciles": [{k: finite(v) for k, v in d.to_json().items()} for d in deciles(own)],
             },
             "against": {
@@ -97,19 +100,34 @@ def judge(
     indices = resamples(len(measured), seed=seed)
     values = {e.name: _values(e) for e in evaluations}
     figures = {e.name: _resampled(e, indices) for e in evaluations}
-    known = np.zeros(len(measured), bool) if quality is None else np.isfinite(quality)
+    regrets = {} if quality is None else _regrets(evaluations, quality, seed)
+    for name, found in regrets.items():
+        values[name]["regret"] = found.mean
+        figures[name]["regret"] = found.regret[resamples(len(found.regret), seed=seed)].mean(axis=1)
     return [
         Judgement(
             e,
             values[e.name],
             intervals(figures[e.name]),
             _against(e.name, values, figures, baselines),
-            regret_of(measured[known], e.predicted[known], quality[known], seed=seed)
-            if quality is not None and known.any()
-            else None,
+            regrets.get(e.name),
         )
         for e in evaluations
     ]
+
+
+def by_study(evaluation: Evaluation) -> dict[str, dict[str, float | None]]:
+    """Networks, coverage and median width of each study's interval; empty unless there are several."""
+    studies = np.array(evaluation.studies)
+    names = list(dict.fromkeys(evaluation.studies))
+    return {
+        name: {
+            "networks": int((studies == name).sum()),
+            "coverage": float(evaluation.covered[studies == name].mean()),
+            "width": finite(float(np.median(evaluation.width[studies == name]))),
+        }
+        for name in (names if len(names) > 1 else ())
+    }
 
 
 def deciles(evaluation: Evaluation) -> list[Decile]:
@@ -127,6 +145,16 @@ def deciles(evaluation: Evaluation) -> list[Decile]:
         )
         for group in np.array_split(order, n_groups)
     ]
+
+
+def _regrets(evaluations: Sequence[Evaluation], quality: Floats, seed: int) -> dict[str, Regret]:
+    known = np.isfinite(quality)
+    if not known.any():
+        return {}
+    return {
+        e.name: regret_of(e.measured[known], e.predicted[known], quality[known], seed=seed)
+        for e in evaluations
+    }
 
 
 def _values(evaluation: Evaluation) -> dict[str, float]:

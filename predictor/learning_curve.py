@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.base import clone
 
+from predictor.base import LatencyPredictor
 from predictor.dataset import Dataset
 from predictor.metrics import accuracy_of
-from predictor.registry import make_predictor
 
 __all__ = ["Point", "curve_sizes", "learning_curve"]
 
@@ -41,13 +42,13 @@ def curve_sizes(n: int) -> list[int]:
 
 def learning_curve(
     data: Dataset,
-    names: Sequence[str],
+    predictors: Mapping[str, LatencyPredictor],
     *,
     repeats: int = 3,
     seed: int = 0,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Point]:
-    """Registered kinds trained on random parts of the training networks.
+    """Clones of predictors, with their parameters, trained on random parts of the training networks.
 
     A draw's smaller parts are inside its larger ones; the whole is trained on once. The test networks are
     always the same, so that only what was learned from differs.
@@ -59,8 +60,8 @@ def learning_curve(
     for n in curve_sizes(len(data.train)):
         for repeat in range(repeats if n < len(data.train) else min(1, repeats)):
             part = [data.train[i] for i in sorted(orders[repeat][:n])]
-            for name in names:
-                fitted = data.fit(make_predictor(name, seed=seed), part)
+            for name, predictor in predictors.items():
+                fitted = data.fit(clone(predictor), part)
                 found = accuracy_of(measured, fitted.predict(unseen))
                 points.append(Point(name, n, repeat, found["mape"], found["kendall_tau"]))
                 advance()

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 WITHIN = (1, 2, 5, 10)
 # The figures that get a bootstrap interval.
 HEADLINE = ("mape", *(f"within_{p}" for p in WITHIN), "kendall_tau")
-LOWER_IS_BETTER = frozenset({"mape", "p95_ape", "width"})
+LOWER_IS_BETTER = frozenset({"mape", "p95_ape", "width", "regret"})
 
 
 def accuracy_of(measured: Floats, predicted: Floats) -> dict[str, float]:

@@ -68,7 +68,7 @@ def error_over_latency(evaluation: Evaluation, names: Sequence[str], floor: floa
     above = 100 * (evaluation.predicted / evaluation.low - 1)
     if np.isfinite(above).all():
         band = axes.fill_between(x[order], below[order], above[order], color=_PALE, linewidth=0, alpha=0.7)
-        band.set_label("90 % interval")
+        band.set_label(f"{LEVEL:.0%} interval")
     axes.axhline(0, color=GREY, linewidth=1)
     if floor is not None:
         for sign in (-1, 1):

@@ -20,10 +20,12 @@ class Regret:
     """The choices that a predictor makes, judged by measurement: one for each network's quality.
 
     Whoever demands a quality takes the network that is predicted to be the fastest of all with at least that
-    quality. `chosen` are the places of those taken, shape (n,), one for each network's own quality.
+    quality (the first one of equals). `chosen` are the places of those taken, shape (n,), one for each
+    network's own quality.
     `regret` is the measured latency of the chosen one over that of the measured fastest with at least that
     quality, minus 1 (0: there was no better choice), shape (n,). The decisions are the same for all
-    predictors, so their means can be compared. `spread` is the bootstrap interval of the mean.
+    predictors, so their means can be compared. `spread` is the bootstrap interval of the mean over resampled
+    decisions, between the same networks.
     """
 
     chosen: NDArray[np.int64]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +16,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from predictor.dataset import Dataset, Example
-    from predictor.evaluation import Evaluation
+    from predictor.evaluation import Evaluation, IntervalOf
     from predictor.judgement import Judgement
     from predictor.learning_curve import Point
     from predictor.saved import SavedPredictor
 
 # 1: first.
 # 2: bootstrap intervals, the interval's coverage, differences to baselines, regret, learning curve, worst.
-SCHEMA_VERSION = 2
+# 3: one decision a quality in regret; floor and interval of the ceiling; networks that each predictor learned
+#    from; predictors that were skipped; the interval by study, its width without a bootstrap interval.
+SCHEMA_VERSION = 3
 N_WORST = 10
 WORST_KERNELS = 6
 
@@ -47,7 +48,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(arguments: argparse.Namespace) -> dict[str, Any]:
     """Writes report.json, report.csv and report.html; returns what report.json holds."""
-    from predictor.dataset import load_dataset
     from predictor.evaluation import evaluate, fit_and_evaluate
     from predictor.judgement import judge
     from predictor.registry import BASELINES
@@ -61,14 +61,15 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OvnasError(f"--repeats must be >= 0, but got {arguments.repeats}")
     study = Study.load(arguments.study)
     folder: Path = arguments.runs_dir / study.name / "predictor"
-    saved = _saved(folder)
-    data = load_dataset([store_path(study, arguments.runs_dir)], seed=saved[0].card["seed"])
+    out = cli.console(arguments)
+    saved, data, skipped = _fitting(_saved(folder), store_path(study, arguments.runs_dir))
+    for reason in skipped.values():
+        out.print(f"skipped: {reason}", soft_wrap=True)
     quality, quality_name = _quality(arguments.quality, data.test)
     evaluations = []
     for one in saved:
-        _require_unseen(one, data)
-        interval = functools.partial(one.interval, study=study.name)
-        evaluations.append(evaluate(one.name, one.predictor, data, interval))
+        evaluations.append(evaluate(one.name, one.predictor, data, _interval_of(one, study.name)))
+    learned = {one.name: sum(map(len, one.card["train_architectures"].values())) for one in saved}
     trained = {e.name for e in evaluations}
     evaluations += [fit_and_evaluate(b, data, seed=data.seed) for b in BASELINES if b not in trained]
     judgements = judge(evaluations, quality, seed=data.seed)
@@ -85,9 +86,13 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             "kernels": sum(len(e.record.kernels) for e in data.examples),
             "ceiling_networks": ceiling["networks"],
         },
-        "ceiling": {key: ceiling[key] for key in ("mape", "floor", "kendall_tau")},
+        "ceiling": {key: ceiling[key] for key in ("mape", "mape_interval", "floor", "kendall_tau")},
         "quality": quality_name,
-        "predictors": {j.name: j.to_json() for j in judgements},
+        "predictors": {
+            j.name: {"train_networks": learned.get(j.name, len(data.train)), **j.to_json()}
+            for j in judgements
+        },
+        "skipped": skipped,
         "learning_curve": [p.to_json() for p in points],
         "worst": worst_networks(evaluations[0], names, [e.record.overhead_us for e in data.test]),
         "importance": importance,
@@ -96,7 +101,6 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     _write_csv(evaluations, names, data, folder / "report.csv")
     page = report_page(Material(value, judgements, names, quality, points))
     page.write(folder / "report.html")
-    out = cli.console(arguments)
     title = f"{len(data.test)} unseen networks of {study.name}"
     cli.print_table(out, title, COLUMNS, plain_rows(value))
     out.print(_verdict(judgements))
@@ -163,26 +167,64 @@ def _saved(folder: Path) -> list[SavedPredictor]:
     return [load(file.parent) for file in found]
 
 
-def _require_unseen(saved: SavedPredictor, data: Dataset) -> None:
-    """A predictor of this study alone must have learned from exactly the training networks; one of
-    several studies, or an adapted one, from none of the test networks."""
-    from predictor.saved import data_hash
+def _fitting(
+    found: Sequence[SavedPredictor], path: Path
+) -> tuple[list[SavedPredictor], Dataset, dict[str, str]]:
+    """Those that can be judged on the networks which the first of them held out, these measurements so
+    split, and by name why the others cannot. Raises OvnasError if none can."""
+    from predictor.dataset import load_dataset
     from supernet.errors import OvnasError
 
-    if saved.card["data_hash"] == data_hash(data.train):
-        return
+    unfit: dict[str, str] = {}
+    for seed in dict.fromkeys(one.card["seed"] for one in found):
+        data = load_dataset([path], seed=seed)
+        reasons = {one.name: _why_unfit(one, data) for one in found}
+        fitting = [one for one in found if not reasons[one.name]]
+        if fitting:
+            return fitting, data, {name: reason for name, reason in reasons.items() if reason}
+        unfit = unfit or reasons
+    raise OvnasError(next(iter(unfit.values())))
+
+
+def _why_unfit(saved: SavedPredictor, data: Dataset) -> str:
+    """Why it cannot be judged on the test networks, and what to do; empty if it can. One of this study
+    alone must have learned from exactly the training networks; one of several studies, or of few networks,
+    from none of the test networks. What the base of an adapted one has seen, it has seen, too."""
+    from predictor.saved import data_hash
+
     study = data.meta["study"]
+    test = {str(e.record.architecture) for e in data.test}
     learned = set(saved.card["train_architectures"].get(study, ()))
+    before = set(saved.card.get("adapted_from", {}).get("train_architectures", {}).get(study, ()))
     is_of_other_data = len(saved.plans) > 1 or len(learned) < len(data.train)
-    # What its base has seen, if it was adapted, it has seen too.
-    learned |= set(saved.card.get("adapted_from", {}).get("train_architectures", {}).get(study, ()))
-    if is_of_other_data and learned.isdisjoint(str(e.record.architecture) for e in data.test):
-        return
-    raise OvnasError(
+    is_same = saved.card["data_hash"] == data_hash(data.train)
+    if before & test:
+        return (
+            f"predictor {saved.name!r} was adapted from one that learned from {len(before & test)} of the "
+            f"test networks; adapt one that did not with {_retraining(saved, data)}"
+        )
+    if is_same or (is_of_other_data and not learned & test):
+        return ""
+    return (
         f"predictor {saved.name!r} was trained on other measurements than are here now, or with "
-        f"another seed; train it again with python -m predictor.train --predictor "
-        f"{saved.card['predictor']} --seed {data.seed}"
+        f"another seed; train it again with {_retraining(saved, data)}"
     )
+
+
+def _retraining(saved: SavedPredictor, data: Dataset) -> str:
+    """The command that trains it for this split."""
+    from predictor.registry import ADAPTED
+
+    kind = saved.card["predictor"]
+    command = "python -m predictor.train " + (
+        "--from PREDICTOR_FOLDER" if kind == ADAPTED else f"--predictor {kind}"
+    )
+    command += "".join(f" --also {other}" for other in saved.plans if other != data.meta["study"])
+    return f"{command}{'' if saved.name == kind else f' --name {saved.name}'} --seed {data.seed}"
+
+
+def _interval_of(saved: SavedPredictor, study: str) -> IntervalOf:
+    return lambda latency, _: saved.interval(latency, study=study)
 
 
 def _quality(file: Path | None, examples: Sequence[Example]) -> tuple[NDArray[np.float64], str]:
@@ -211,17 +253,19 @@ def _learning_curve(
     arguments: argparse.Namespace, data: Dataset, saved: Sequence[SavedPredictor]
 ) -> list[Point]:
     from predictor.learning_curve import curve_sizes, learning_curve
-    from predictor.registry import ADAPTED, BASELINES
+    from predictor.registry import BASELINES, make_predictor
 
     if arguments.repeats == 0:
         return []
-    kinds = [k for k in dict.fromkeys([saved[0].card["predictor"], *BASELINES]) if k != ADAPTED]
+    own = {one.name: one.predictor for one in saved}
+    names = dict.fromkeys([saved[0].name, *BASELINES])
+    predictors = {n: own[n] if n in own else make_predictor(n, seed=data.seed) for n in names}
     with cli.progress(cli.console(arguments)) as bar:
         sizes = len(curve_sizes(len(data.train)))
-        total = len(kinds) * ((sizes - 1) * arguments.repeats + 1)
+        total = len(predictors) * ((sizes - 1) * arguments.repeats + 1)
         task = bar.add_task("learning curve", total=total, note="")
         return learning_curve(
-            data, kinds, repeats=arguments.repeats, seed=data.seed, advance=lambda: bar.advance(task)
+            data, predictors, repeats=arguments.repeats, seed=data.seed, advance=lambda: bar.advance(task)
         )
 
 
@@ -251,13 +295,15 @@ def _write_csv(evaluations: Sequence[Evaluation], names: Sequence[str], data: Da
 
 def _verdict(judgements: Sequence[Judgement]) -> str:
     """Which baselines the first predictor beats, in one line."""
+    from predictor.bootstrap import LEVEL
+
     best = judgements[0]
     beaten = [other for other in best.against if best.beats(other)]
     not_beaten = [other for other in best.against if other not in beaten]
     parts = [f"better than {', '.join(beaten)} in mean error and tau"] if beaten else []
     if not_beaten:
         parts.append(f"not surely better in both than {', '.join(not_beaten)}")
-    return f"{best.name}: {'; '.join(parts)} (95 % bootstrap interval)" if parts else ""
+    return f"{best.name}: {'; '.join(parts)} ({LEVEL:.0%} bootstrap interval)" if parts else ""
 
 
 if __name__ == "__main__":

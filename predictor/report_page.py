@@ -22,13 +22,14 @@ __all__ = ["COLUMNS", "Material", "plain_rows", "report_page"]
 
 COLUMNS = (
     "predictor",
+    "learned from",
     "mean error",
     "in 1 %",
     "in 2 %",
     "in 5 %",
     "in 10 %",
     "tau",
-    "interval holds",
+    f"{LEVEL:.0%} interval holds",
     "its width",
 )
 _FIGURES = ("mape", "within_1", "within_2", "within_5", "within_10", "kendall_tau")
@@ -54,6 +55,7 @@ def plain_rows(value: dict[str, Any]) -> list[list[str]]:
         rows.append(
             [
                 name,
+                str(found["train_networks"]),
                 *(_figure(key, own[key]) for key in _FIGURES),
                 f"{interval['coverage']:.0%}",
                 _percent(interval["width"]),
@@ -62,7 +64,7 @@ def plain_rows(value: dict[str, Any]) -> list[list[str]]:
     if value["ceiling"]["mape"] is not None:
         blank = [""] * 4
         tau = _figure("kendall_tau", value["ceiling"]["kendall_tau"])
-        rows.append(["(ceiling)", f"{value['ceiling']['mape']:.2%}", *blank, tau, "", ""])
+        rows.append(["(ceiling)", "", f"{value['ceiling']['mape']:.2%}", *blank, tau, "", ""])
     return rows
 
 
@@ -93,13 +95,17 @@ def _headline(page: Page, material: Material) -> None:
 
     facts = [fact("mape", f"mean error of {best.name}")]
     if ceiling["mape"] is not None:
-        facts.append((f"{ceiling['mape']:.2%}", "ceiling: two measurements differ by"))
+        low, high = ceiling["mape_interval"]
+        facts.append(
+            (f"{ceiling['mape']:.2%}", f"ceiling: two measurements differ by ({low:.2%} to {high:.2%})")
+        )
+        facts.append((f"{ceiling['floor']:.2%}", "floor: a perfect predictor would be off by"))
     facts += [
         fact("kendall_tau", "Kendall tau"),
         fact("within_2", "within 2 %"),
         fact("within_5", "within 5 %"),
         fact("coverage", f"held by the {LEVEL:.0%} interval"),
-        (str(counts["train_networks"]), "networks learned from"),
+        (str(value["predictors"][best.name]["train_networks"]), f"networks that {best.name} learned from"),
         (str(counts["test_networks"]), "unseen networks judged"),
         (f"{counts['kernels']:,}", "kernels measured"),
     ]
@@ -107,7 +113,7 @@ def _headline(page: Page, material: Material) -> None:
     page.text(_sentence(best))
     page.text(
         f"In brackets and in small print: {CONFIDENCE:.0%} bootstrap intervals from {N_RESAMPLES:,} "
-        "resamples of the test networks.",
+        "resamples of the test networks (of the repeated ones for the ceiling).",
         quiet=True,
     )
 
@@ -176,7 +182,8 @@ def _networks(page: Page, material: Material) -> None:
 def _network_rows(material: Material) -> list[list[str | Cell]]:
     rows: list[list[str | Cell]] = []
     for judgement in material.judgements:
-        row: list[str | Cell] = [judgement.name]
+        name = judgement.name
+        row: list[str | Cell] = [name, str(material.value["predictors"][name]["train_networks"])]
         for key in (*_FIGURES, "coverage", "width"):
             spread = judgement.spread.get(key)  # a width is the same for all networks
             row.append(
@@ -191,7 +198,9 @@ def _network_rows(material: Material) -> list[list[str | Cell]]:
     if ceiling["mape"] is not None:
         label = Cell("(ceiling)", note=f"{material.value['counts']['ceiling_networks']} networks twice")
         tau = _figure("kendall_tau", ceiling["kendall_tau"])
-        rows.append([label, f"{ceiling['mape']:.2%}", "", "", "", "", tau, "", ""])
+        low, high = ceiling["mape_interval"]
+        difference = Cell(f"{ceiling['mape']:.2%}", note=f"{low:.2%} to {high:.2%}")
+        rows.append([label, "", difference, "", "", "", "", tau, "", ""])
     return rows
 
 
@@ -245,15 +254,29 @@ def _decision(page: Page, material: Material) -> None:
             str(len(set(j.regret.chosen.tolist()))),
             Cell(f"{j.regret.mean:.2%}", note=f"{j.regret.spread.low:.2%} to {j.regret.spread.high:.2%}"),
             f"{j.regret.max:.2%}",
+            _regret_against(best, j.name),
         ]
         for j in material.judgements
         if j.regret is not None
     ]
-    page.table(("predictor", "networks chosen", "mean regret", "largest regret"), rows)
+    columns = ("predictor", "networks chosen", "mean regret", "largest regret", f"{best.name} minus it")
+    page.table(columns, rows)
     label = "million MACs" if what == "MACs" else what
     quality = material.quality / (1e6 if what == "MACs" else 1)
     page.figures(
         (pictures.chosen_front(best, quality, material.names, label), "Hover over a choice for its regret.")
+    )
+
+
+def _regret_against(best: Judgement, other: str) -> str | Cell:
+    """The paired difference of the mean regrets, in points."""
+    if other not in best.against:
+        return ""
+    found = best.against[other]["regret"]
+    return Cell(
+        f"{100 * found.value:+.2f} {found.verdict if found.verdict != 'not told apart' else ''}".strip(),
+        note=f"{100 * found.low:+.2f} to {100 * found.high:+.2f}",
+        tone={"better": "good", "worse": "bad"}.get(found.verdict, ""),  # type: ignore[arg-type]
     )
 
 
@@ -262,8 +285,8 @@ def _learning(page: Page, material: Material) -> None:
         return
     page.heading("How many networks are enough?")
     page.text(
-        "Every predictor trained again on random parts of the training networks, and judged on the same test "
-        "networks. A dot is one draw, a line goes through their means."
+        "Every predictor trained again, with the same parameters, on random parts of the study's training "
+        "networks, and judged on the same test networks. A dot is one draw, a line goes through their means."
     )
     page.figures(
         (

@@ -31,7 +31,8 @@ __all__ = ["SavedPredictor", "data_hash", "load", "save"]
 # 1: first.
 # 2: plans by study in place of one plan; conditions, residuals of the interval, libraries' versions.
 # 3: residuals by study; what the base of an adapted predictor was trained on.
-SCHEMA_VERSION = 3
+# 4: residuals of kernels held out, for networks of no study.
+SCHEMA_VERSION = 4
 CARD = "card.json"
 _LIBRARIES = ("numpy", "scikit-learn", "xgboost", "xgboost-cpu", "openvino")
 
@@ -78,13 +79,16 @@ class SavedPredictor:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper ends in microseconds around predictions, in their shape: each holds the measured
         latency of a network of `study` with probability `level`, LEVEL by default (see
-        `predictor.conformal`). Without a study the widest of them all, which for other networks promises
-        nothing. Raises OvnasError for a study it was not trained on."""
-        studies = self.plans if study is None else (study,)
-        for name in studies:
-            self.plan_of(name)
+        `predictor.conformal`). Without a study the widest of all, among them that of kernels held out (see
+        `predictor.unlike`), which for other networks promises nothing. Raises OvnasError for a study it was
+        not trained on."""
         wanted = LEVEL if level is None else level
-        width = np.exp(max(half_width(self.card["residuals"][name], wanted) for name in studies))
+        if study is None:
+            known = [*self.card["residuals"].values(), *filter(len, self.card["unlike_residuals"].values())]
+        else:
+            self.plan_of(study)
+            known = [self.card["residuals"][study]]
+        width = np.exp(max(half_width(residuals, wanted) for residuals in known))
         latency = np.asarray(latency_us, dtype=np.float64)
         return latency / width, latency * width
 
@@ -116,9 +120,10 @@ def save(
     folder: Path,
     *,
     residuals: Mapping[str, Sequence[float] | NDArray[np.float64]] | None = None,
+    unlike_residuals: Mapping[str, Sequence[float] | NDArray[np.float64]] | None = None,
 ) -> None:
     """Writes `folder` whole or not at all. `name` is the registered kind; `facts` must hold machine and
-    target; `residuals` are the intervals', by study."""
+    target; `residuals` are the intervals', by study, and `unlike_residuals` those for networks of none."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         new = Path(scratch) / "new"
@@ -139,6 +144,7 @@ def save(
             "train_architectures": learned,
             "conditions": Conditions.of(facts["machine"], facts["target"]).to_json(),
             "residuals": {study: [float(r) for r in (residuals or {}).get(study, ())] for study in plans},
+            "unlike_residuals": {s: [float(r) for r in own] for s, own in (unlike_residuals or {}).items()},
             "versions": _versions(),
             **facts,
             "plans": {study: plan.to_json() for study, plan in plans.items()},
@@ -179,6 +185,8 @@ def load(path: Path | str) -> SavedPredictor:
         card["data_hash"]
         for study in card["plans"]:
             [float(r) for r in card["residuals"][study]]
+        for own in card["unlike_residuals"].values():
+            [float(r) for r in own]
         for other, expected in card["files"].items():
             # Not left to XGBoost: on some damaged files it ends the process.
             if not (folder / other).is_file() or _hash(folder / other) != expected:

@@ -72,14 +72,24 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     facts = {**data.meta, "anchor_us": data.anchor_us, "seed": arguments.seed}
     predictor, origin = _unfitted(arguments, kind)
     if arguments.tune:
-        _tune(predictor, data, arguments)
+        origin["tuning"] = _tune(predictor, data, arguments)
     start = time.monotonic()
     data.fit(predictor, data.train)
     seconds = time.monotonic() - start
     residuals = out_of_fold(predictor, data.train, seed=arguments.seed)
     folder = predictor_folder(study, arguments.runs_dir, arguments.name or kind)
     kept = by_study(residuals, data.train)
-    save(kind, predictor, data.plans, data.train, {**facts, **origin}, folder, residuals=kept)
+    unlike = _unlike(predictor, data, arguments)
+    save(
+        kind,
+        predictor,
+        data.plans,
+        data.train,
+        {**facts, **origin},
+        folder,
+        residuals=kept,
+        unlike_residuals=unlike,
+    )
     measured, judged = data.latencies(data.test), "unseen ones"
     predicted = predictor.predict([e.network for e in data.test])
     if not data.test:
@@ -104,6 +114,24 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         },
         "network": found,
     }
+
+
+def _unlike(
+    predictor: LatencyPredictor, data: Dataset, arguments: argparse.Namespace
+) -> dict[str, NDArray[np.float64]]:
+    """By study, the residuals of kernels held out; of an adapted predictor those of its base, which knows
+    every place already. Empty for a predictor that knows no kernels."""
+    from predictor.base import KernelPredictor
+    from predictor.conformal import by_study
+    from predictor.saved import load
+    from predictor.unlike import out_of_place
+
+    if arguments.base is not None:
+        return dict(load(arguments.base).card["unlike_residuals"])
+    if not isinstance(predictor, KernelPredictor):
+        return {}
+    found = out_of_place(predictor, data.train, seed=arguments.seed)
+    return by_study(found, data.train) if len(found) else {}
 
 
 def _intervals(residuals: dict[str, NDArray[np.float64]]) -> list[str]:
@@ -170,18 +198,21 @@ def _learned(card: dict[str, Any]) -> dict[str, list[str]]:
     return result
 
 
-def _tune(predictor: LatencyPredictor, data: Dataset, arguments: argparse.Namespace) -> None:
+def _tune(predictor: LatencyPredictor, data: Dataset, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Sets its parameters to the best ones found; returns all trials, best first, for the card."""
     from predictor.tune import N_CANDIDATES, candidates_of, tune
 
     candidates_of(predictor)
     with cli.progress(cli.console(arguments)) as bar:
         task = bar.add_task("tuning", total=N_CANDIDATES, note="")
-        best, *_ = tune(
+        trials = tune(
             predictor, data.train, seed=arguments.seed, on_trial=lambda trial: bar.update(task, advance=1)
         )
+    best = trials[0]
     predictor.set_params(**best.parameters)
     chosen = ", ".join(f"{name} {value:g}" for name, value in best.parameters.items())
     cli.console(arguments).print(f"chosen by cross-validation over networks: {chosen} ({best.error:.2%})")
+    return [trial.to_json() for trial in trials]
 
 
 def _require_here(data: Dataset) -> None:

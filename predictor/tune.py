@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, ParameterSampler
 
@@ -16,16 +17,27 @@ from supernet.errors import OvnasError
 
 __all__ = ["N_CANDIDATES", "Trial", "candidates_of", "tune"]
 
+Floats = NDArray[np.float64]
 N_CANDIDATES = 20
 FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of parameters and the mean absolute log error of the networks left out."""
+    """One set of parameters and, in the examples' order, the absolute log error of each network when it was
+    left out: the same networks for every trial, so that differences are paired."""
 
     parameters: dict[str, Any]
-    error: float
+    errors: tuple[float, ...]
+
+    @property
+    def error(self) -> float:
+        """Their mean."""
+        return float(np.mean(self.errors))
+
+    def to_json(self) -> dict[str, Any]:
+        """Its parameters and its mean error."""
+        return {"parameters": self.parameters, "error": self.error}
 
 
 def tune(
@@ -47,13 +59,16 @@ def tune(
     if len(set(groups)) < FOLDS:
         raise OvnasError(f"tuning needs at least {FOLDS} architectures, but got {len(set(groups))}")
     splits = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(groups, groups=groups)
-    folds = [([examples[i] for i in learned], [examples[i] for i in judged]) for learned, judged in splits]
+    folds = [(learned.tolist(), judged.tolist()) for learned, judged in splits]
     own = {name: predictor.get_params()[name] for name in space}
     sampled = ParameterSampler(space, max(0, n_candidates - 1), random_state=seed)
     trials = []
     for parameters in [own, *(p for p in sampled if p != own)]:
         model = clone(predictor).set_params(**parameters)
-        trial = Trial(parameters, float(np.mean([_error(model, *fold) for fold in folds])))
+        errors = np.empty(len(examples))
+        for learned, judged in folds:
+            errors[judged] = _errors(model, [examples[i] for i in learned], [examples[i] for i in judged])
+        trial = Trial(parameters, tuple(errors.tolist()))
         on_trial(trial)
         trials.append(trial)
     return sorted(trials, key=lambda trial: trial.error)
@@ -67,6 +82,7 @@ def candidates_of(predictor: LatencyPredictor) -> dict[str, tuple[Any, ...]]:
     return space
 
 
-def _error(model: LatencyPredictor, learned: Sequence[Example], judged: Sequence[Example]) -> float:
+def _errors(model: LatencyPredictor, learned: Sequence[Example], judged: Sequence[Example]) -> Floats:
     predicted = Dataset.fit(clone(model), learned).predict([e.network for e in judged])
-    return float(np.mean(np.abs(np.log(predicted / Dataset.latencies(judged)))))
+    errors: Floats = np.abs(np.log(predicted / Dataset.latencies(judged)))
+    return errors

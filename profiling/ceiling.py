@@ -17,18 +17,26 @@ from profiling.store import NetworkRecord
 
 __all__ = ["ceiling_of"]
 
+N_RESAMPLES = 2_000
+LEVEL = 0.95
 
-def ceiling_of(records: Sequence[NetworkRecord]) -> dict[str, Any]:
+
+def ceiling_of(records: Sequence[NetworkRecord], *, seed: int = 0) -> dict[str, Any]:
     """`mape` (mean absolute difference, a fraction of the first latency), `floor` (the mean error that a
     perfect predictor would show) and `kendall_tau` between two processes' latencies of the same networks;
-    None where fewer than two were repeated."""
+    None where fewer than two were repeated. `mape_interval` is [low, high], the percentile bootstrap interval
+    of LEVEL from N_RESAMPLES resamples of the pairs."""
     pairs = np.array([(r.latency_us, r.repeat_us) for r in records if not math.isnan(r.repeat_us)])
     if len(pairs) < 2:
-        return {"networks": len(pairs), "mape": None, "floor": None, "kendall_tau": None}
+        return dict.fromkeys(("mape", "mape_interval", "floor", "kendall_tau")) | {"networks": len(pairs)}
     first, second = pairs.T
+    difference = np.abs(second / first - 1)
+    resamples = np.random.default_rng([seed, 7]).integers(len(pairs), size=(N_RESAMPLES, len(pairs)))
+    ends = np.quantile(difference[resamples].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {
         "networks": len(pairs),
-        "mape": float(np.mean(np.abs(second / first - 1))),
-        "floor": float(np.mean(np.abs(second / first - 1)) / math.sqrt(2)),
+        "mape": float(difference.mean()),
+        "mape_interval": ends.tolist(),
+        "floor": float(difference.mean() / math.sqrt(2)),
         "kendall_tau": float(kendalltau(first, second).statistic),
     }

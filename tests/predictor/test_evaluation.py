@@ -6,11 +6,12 @@ import pytest
 from predictor.base import KernelPredictor
 from predictor.compiled import CompiledPredictor
 from predictor.evaluation import around, evaluate, fit_and_evaluate, speed_of
+from predictor.registry import make_predictor
 
 
 @pytest.fixture
 def evaluation(trained, data):
-    return evaluate(trained.name, trained.predictor, data, around(np.full(30, 0.1)))
+    return evaluate(trained.name, trained.predictor, data, around({"tiny": np.full(30, 0.1)}))
 
 
 def test_predictions_stand_beside_the_measurements_of_the_test_part(evaluation, trained, data, known):
@@ -45,6 +46,21 @@ def test_a_baseline_gets_an_interval_of_its_own(data):
     found = fit_and_evaluate("macs", data)
     assert np.abs(found.error).max() < 1e-5
     assert (found.width < 1e-4).all()
+
+
+def test_an_interval_of_each_study():
+    interval = around({"a": np.full(30, 0.1), "b": np.full(30, 0.2)})
+    low, high = interval(np.array([1.0, 1, 1]), ["b", "a", "unseen"])
+    np.testing.assert_allclose(np.log(high), [0.2, 0.1, 0.2])
+    np.testing.assert_allclose(low * high, 1)
+
+
+def test_a_predictor_that_is_given_is_trained(data):
+    predictor = make_predictor("lookup")
+    found = fit_and_evaluate("own", data, predictor=predictor)
+    assert found.name == "own"
+    assert set(found.studies) == {"tiny"}
+    np.testing.assert_array_equal(found.predicted, predictor.predict([e.network for e in data.test]))
 
 
 def test_speed_is_architectures_by_the_best_of_three(trained, known, data, monkeypatch):

@@ -58,7 +58,7 @@ def test_a_member_of_the_space_costs_what_the_predictor_says(saved, data):
         kernels = example.network.kernels
         member = predict_kernels(saved, kernels, names(kernels), ["jit"] * len(kernels), study=example.study)
         assert member.is_calibrated
-        assert member.high_us == found.high_us  # of the one study
+        assert member.high_us == found.high_us  # nothing was held out here
 
 
 def test_costs_and_the_fixed_cost_sum_to_the_whole(saved, data):

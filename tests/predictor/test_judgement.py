@@ -104,3 +104,25 @@ def test_quality_that_is_known_of_some_only():
     assert found.regret is not None
     assert found.regret.to_json()["decisions"] == 3
     assert found.regret.max == 0
+
+
+def test_regret_is_compared_in_pairs(judged):
+    best, macs, _ = judged
+    found = best.against["macs"]["regret"]
+    assert found.value == pytest.approx(best.regret.mean - macs.regret.mean)
+    assert best.spread["regret"] == best.regret.spread
+    difference = best.regret.regret - macs.regret.regret
+    assert difference.min() <= found.low <= found.value <= found.high <= difference.max()
+
+
+def test_coverage_of_each_study():
+    """The second study's interval does not hold an error of 10 %."""
+    own = evaluation_of("xgb", np.where(np.arange(N) < 40, 0, -0.1))
+    assert judge([own])[0].to_json()["interval"]["studies"] == {}
+    both = dataclasses.replace(own, studies=("a",) * 40 + ("b",) * 20)
+    found = judge([both])[0].to_json()["interval"]["studies"]
+    width = pytest.approx(1.05 - 1 / 1.05)
+    assert found == {
+        "a": {"networks": 40, "coverage": 1, "width": width},
+        "b": {"networks": 20, "coverage": 0, "width": width},
+    }

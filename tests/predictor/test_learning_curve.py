@@ -18,20 +18,15 @@ def test_every_size_is_judged_on_the_test_networks(data, monkeypatch):
     parts = []
     steps = []
 
-    class Spy:
-        def __init__(self, name):
-            self.predictor = make_predictor(name)
+    original = data.fit
 
-        def fit(self, networks, latency, kernels):
-            parts.append({n.codes for n in networks})
-            self.predictor.fit(networks, latency, kernels)
-            return self
+    def fit(predictor, examples):
+        parts.append({e.network.codes for e in examples})
+        return original(predictor, examples)
 
-        def predict(self, networks):
-            return self.predictor.predict(networks)
-
-    monkeypatch.setattr("predictor.learning_curve.make_predictor", lambda name, seed: Spy(name))
-    points = learning_curve(data, ["macs", "lookup"], repeats=2, advance=lambda: steps.append(1))
+    monkeypatch.setattr(type(data), "fit", staticmethod(fit))
+    kinds = {name: make_predictor(name) for name in ("macs", "lookup")}
+    points = learning_curve(data, kinds, repeats=2, advance=lambda: steps.append(1))
     assert [(p.name, p.n, p.repeat) for p in points if p.name == "macs"] == [
         ("macs", 10, 0), ("macs", 10, 1), ("macs", 21, 0), ("macs", 21, 1), ("macs", 42, 0),
     ]  # fmt: skip
@@ -45,7 +40,10 @@ def test_every_size_is_judged_on_the_test_networks(data, monkeypatch):
 
 
 def test_the_whole_is_what_a_report_trains_on(data):
-    whole = learning_curve(data, ["forest"], repeats=1)[-1]
-    fitted = data.fit(make_predictor("forest"), data.train)
+    """With the parameters of what was judged, which is left alone."""
+    predictor = make_predictor("forest").set_params(n_estimators=3)
+    whole = learning_curve(data, {"forest": predictor}, repeats=1)[-1]
+    assert not hasattr(predictor, "forests_")
+    fitted = data.fit(make_predictor("forest").set_params(n_estimators=3), data.train)
     found = accuracy_of(data.latencies(data.test), fitted.predict([e.network for e in data.test]))
     assert (whole.n, whole.mape, whole.kendall_tau) == (42, found["mape"], found["kendall_tau"])

@@ -135,6 +135,8 @@ def test_a_cut_or_binary_card_is_refused(folder):
         {"residuals": [0.1]},
         {"residuals": {}},
         {"residuals": {"tiny": ["x"]}},
+        {"unlike_residuals": None},
+        {"unlike_residuals": {"tiny": ["x"]}},
     ],
     ids=str,
 )

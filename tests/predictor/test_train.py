@@ -115,10 +115,13 @@ def test_all_networks_may_be_learned_from(runs):
 
 
 def test_tuned_parameters_are_saved(runs, monkeypatch):
-    monkeypatch.setattr("predictor.tune.tune", lambda *_, **__: [Trial({"n_estimators": 3}, 0.1)])
+    trials = [Trial({"n_estimators": 3}, (0.25, 0.25)), Trial({"n_estimators": 7}, (0.5, 0.5))]
+    monkeypatch.setattr("predictor.tune.tune", lambda *_, **__: trials)
     value = run(runs, "--tune", "--name", "tuned")
-    saved = load(runs / "tiny" / "predictor" / "tuned").predictor
-    assert saved.n_estimators == value["parameters"]["n_estimators"] == 3
+    saved = load(runs / "tiny" / "predictor" / "tuned")
+    assert saved.predictor.n_estimators == value["parameters"]["n_estimators"] == 3
+    assert saved.card["tuning"] == [{"parameters": {"n_estimators": n}, "error": e}
+                                    for n, e in ((3, 0.25), (7, 0.5))]  # fmt: skip
 
 
 def test_what_is_refused(runs, capsys):

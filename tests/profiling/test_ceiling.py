@@ -23,6 +23,7 @@ def test_differences_and_ranks_of_what_was_repeated():
     assert found == {
         "networks": 3,
         "mape": pytest.approx((0.02 + 0.02 + 0) / 3),
+        "mape_interval": [0, pytest.approx(0.02)],  # that often all of three draws are the same
         "floor": pytest.approx((0.02 + 0.02 + 0) / 3 / 2**0.5),
         "kendall_tau": pytest.approx(1 / 3),
     }
@@ -32,6 +33,7 @@ def test_too_few_repeats_have_no_ceiling():
     for pairs in ([], [(100, NAN)], [(100, 101), (200, NAN)]):
         found = ceiling_of(records(*pairs))
         assert (found["mape"], found["kendall_tau"]) == (None, None)
+        assert (found["mape_interval"], found["floor"]) == (None, None)
     assert ceiling_of(records((100, 101)))["networks"] == 1
 
 
@@ -41,3 +43,12 @@ def test_the_floor_is_what_a_perfect_predictor_would_show(rng):
     first, second = truth * np.exp(0.01 * rng.standard_normal((2, 4000)))
     found = ceiling_of(records(*zip(first, second, strict=True)))
     assert found["floor"] == pytest.approx(np.mean(np.abs(truth / first - 1)), rel=0.03)
+
+
+def test_the_interval_of_the_ceiling_is_that_of_theory(rng):
+    """1.96 standard errors of the mean difference on both sides."""
+    difference = rng.exponential(0.01, 400)
+    low, high = ceiling_of(records(*((100, 100 * (1 + d)) for d in difference)))["mape_interval"]
+    error = difference.std() / 20
+    assert low == pytest.approx(difference.mean() - 1.96 * error, abs=0.15 * error)
+    assert high == pytest.approx(difference.mean() + 1.96 * error, abs=0.15 * error)
