@@ -109,13 +109,11 @@ def fit_and_evaluate(
     registered kind `name`."""
     fitted = data.fit(make_predictor(name, seed=seed) if predictor is None else predictor, data.train)
     residuals = by_study(out_of_fold(fitted, data.train, seed=seed), data.train)
-    is_new = bool({e.study for e in data.test} - {e.study for e in data.train})
-    unlike = (
-        out_of_place(fitted, data.train, seed=seed) if is_new and isinstance(fitted, KernelPredictor) else ()
-    )
-    return evaluate(
-        name, fitted, data, around(residuals, by_study(unlike, data.train) if len(unlike) else {})
-    )
+    unlike: dict[str, Floats] = {}
+    if {e.study for e in data.test} - {e.study for e in data.train} and isinstance(fitted, KernelPredictor):
+        found = out_of_place(fitted, data.train, seed=seed)
+        unlike = by_study(found, data.train) if len(found) else {}
+    return evaluate(name, fitted, data, around(residuals, unlike))
 
 
 def around(residuals: Mapping[str, Floats], unlike: Mapping[str, Floats] | None = None) -> IntervalOf:

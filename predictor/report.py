@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # 1: first.
 # 2: bootstrap intervals, the interval's coverage, differences to baselines, regret, learning curve, worst.
 # 3: one decision a quality in regret; floor and interval of the ceiling; networks that each predictor learned
-#    from; predictors that were skipped; the interval by study, its width without a bootstrap interval.
+#    from; predictors that were skipped; the interval by study, its width without a bootstrap interval; the
+#    range of networks of no study.
 SCHEMA_VERSION = 3
 N_WORST = 10
 WORST_KERNELS = 6
@@ -93,6 +94,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
             for j in judgements
         },
         "skipped": skipped,
+        "unlike": _unlike(saved[0]),
         "learning_curve": [p.to_json() for p in points],
         "worst": worst_networks(evaluations[0], names, [e.record.overhead_us for e in data.test]),
         "importance": importance,
@@ -267,6 +269,18 @@ def _learning_curve(
         return learning_curve(
             data, predictors, repeats=arguments.repeats, seed=data.seed, advance=lambda: bar.advance(task)
         )
+
+
+def _unlike(saved: SavedPredictor) -> dict[str, float | None] | None:
+    """Ends around 1 for a network of no study, from kernels held out; None where none were."""
+    import numpy as np
+
+    from predictor.conformal import finite
+
+    if not any(saved.card["unlike_residuals"].values()):
+        return None
+    low, high = saved.interval(np.array([1.0]))
+    return {"low": finite(float(low[0])), "high": finite(float(high[0]))}
 
 
 def _importance(saved: SavedPredictor) -> dict[str, float]:

@@ -235,6 +235,14 @@ def _coverage(page: Page, material: Material) -> None:
     page.figures(
         (pictures.coverage_by_latency(best), "By latency, from the fastest to the slowest networks.")
     )
+    unlike = material.value["unlike"]
+    if unlike is not None and unlike["high"] is not None:
+        page.text(
+            f"A network of no family that {best.name} learned from has a range of {unlike['low'] - 1:.1%} to "
+            f"{unlike['high'] - 1:+.1%} instead, wider where kernels lie outside of what was learned from. "
+            f"It holds {LEVEL:.0%} of the training networks when kernels of their places (kind, window and "
+            "resolution) are held out. Another family may lie further off; it is no guarantee."
+        )
 
 
 def _decision(page: Page, material: Material) -> None:

@@ -24,7 +24,8 @@ class XgbPredictor(BoostedPredictor):
     """XGBoost on the logarithm of a kernel's latency over what `predictor.rates` says of it, so fitted that
     the sums meet the end-to-end latencies (see `predictor.boosted`)."""
 
-    # What `predictor.tune` chooses from, by cross-validation over networks.
+    # What `predictor.tune` chooses from, by cross-validation over networks. The defaults are what it found on
+    # two families (benchmarks/predictor_tuning.py).
     CANDIDATES: ClassVar[dict[str, tuple[float, ...]]] = {
         "n_estimators": (100, 200, 400),
         "n_joint": (0, 150, 300),
@@ -37,15 +38,15 @@ class XgbPredictor(BoostedPredictor):
 
     def __init__(
         self,
-        n_estimators: int = 200,
-        n_joint: int = 150,
-        learning_rate: float = 0.05,
-        max_depth: int = 4,
+        n_estimators: int = 100,
+        n_joint: int = 300,
+        learning_rate: float = 0.03,
+        max_depth: int = 6,
         subsample: float = 0.7,
-        colsample_bytree: float = 0.5,
+        colsample_bytree: float = 0.8,
         reg_lambda: float = 1.0,
         bags: int = 3,
-        sum_weight: float = 5.0,
+        sum_weight: float = 20.0,
         outlier: float = 0.02,
         seed: int = 0,
     ) -> None:

@@ -35,6 +35,7 @@ def check_report(value: dict) -> None:
     assert value.keys() >= {"schema_version", "study", "machine", "target", "counts", "ceiling", "predictors"}
     assert value["counts"].keys() >= {"train_networks", "test_networks", "kernels"}
     assert value["ceiling"].keys() == {"mape", "mape_interval", "floor", "kendall_tau"}
+    assert value["unlike"]["low"] < 1 < value["unlike"]["high"]
     assert list(value["predictors"])[:1] == ["xgb"]
     assert set(value["predictors"]) == {"xgb", *BASELINES}
     for name, found in value["predictors"].items():
@@ -114,7 +115,7 @@ def test_the_table_is_the_predictions(reported, known):
     )
     held = (table["xgb_low_us"] <= table["measured_us"]) & (table["measured_us"] <= table["xgb_high_us"])
     assert value["predictors"]["xgb"]["interval"]["coverage"] == pytest.approx(held.mean())
-    low, high = load(runs / "tiny" / "predictor" / "xgb").interval(table["xgb_us"].to_numpy())
+    low, high = load(runs / "tiny" / "predictor" / "xgb").interval(table["xgb_us"].to_numpy(), study="tiny")
     assert table["xgb_low_us"].to_numpy() == pytest.approx(low)
     assert table["xgb_high_us"].to_numpy() == pytest.approx(high)
 
@@ -185,6 +186,7 @@ def test_the_page_stands_alone(reported):
     assert page.count("<details>") == 10
     assert f"{value['predictors']['xgb']['network']['mape']:.2%}" in page
     assert "(ceiling)" in page
+    assert "A network of no family that xgb learned from" in page
     assert value["machine"]["cpu_model"] in page
 
 
