@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # 1: first.
 SCHEMA_VERSION = 1
 STUDY = "resnet50"
-QUICK_ROUNDS, ROUNDS = 4, 10
-QUICK_RUN_S, RUN_S = 8.0, 20.0
+QUICK_ROUNDS, ROUNDS = 7, 15
+QUICK_RUN_S, RUN_S = 3.0, 10.0
 # The submission: 4.8 ms for one inference on a Server stream of 4 cores, bound 15 ms.
 BOUND_OVER_LATENCY = 3.0
 PARTS = ("offline", "server", "search")
