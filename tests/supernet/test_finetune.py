@@ -22,9 +22,9 @@ def trained(write_study, tmp_path_factory):
         str(folder / "runs"),
     ]
     assert train.main(options) == 0
-    study = Study.load(options[1])
-    network, _ = load_supernet(study, folder / "runs/tiny/supernet")
-    return folder, options, study, network
+    loaded = Study.load(options[1])
+    network, _ = load_supernet(loaded, folder / "runs/tiny/supernet")
+    return folder, options, loaded, network
 
 
 def run(capsys, *options: str) -> dict:
