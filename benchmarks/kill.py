@@ -97,7 +97,7 @@ def main() -> None:
             kind = FIRST_ALONE if n == arguments.kills - 1 else KINDS[n % len(KINDS)]
             kill(state, path, command, kind, np.random.default_rng([arguments.seed, n]))
             write_json(asdict(state), notes)
-            print(f"kill {n + 1}: {state.kills[-1]}", flush=True)
+            print(f"kill {len(state.kills)}: {state.kills[-1]}", flush=True)
         n_before, n_repeated = len(state.networks), len(state.repeated)
         goes_on = subprocess.run(
             [*command, str(n_before + 4)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
@@ -145,24 +145,22 @@ def kill(state: State, path: Path, command: list[str], kind: str, rng: np.random
         time.sleep(float(rng.uniform(0, 0.6 * state.start_s)))
     else:
         time.sleep(float(rng.uniform(0, 1.6 * state.start_s)))
-    require_running(process)
-    if second is not None and kind == SECOND:
-        os.kill(second, signal.SIGKILL)
-    elif kind == FIRST_ALONE:
-        os.kill(process.pid, signal.SIGKILL)
-    else:
-        os.killpg(process.pid, signal.SIGKILL)  # the session that it leads
+    is_killed = process.poll() is None
+    try:
+        if second is not None and kind == SECOND:
+            os.kill(second, signal.SIGKILL)
+        elif kind == FIRST_ALONE:
+            os.kill(process.pid, signal.SIGKILL)
+        else:
+            os.killpg(process.pid, signal.SIGKILL)  # the session that it leads
+    except ProcessLookupError:
+        is_killed = False
     process.wait()
     wait_for_the_lock()
     found = check(path, state)
-    state.kills.append(
-        {
-            "while": kind,
-            "as_it_writes": is_at_a_write,
-            "after_s": round(time.monotonic() - begin, 2),
-            **found.counts,
-        }
-    )
+    if is_killed:  # else it has ended by itself before, which shows nothing
+        after_s = round(time.monotonic() - begin, 2)
+        state.kills.append({"while": kind, "as_it_writes": is_at_a_write, "after_s": after_s, **found.counts})
     state.networks, state.repeated = found.networks, found.repeated
 
 
