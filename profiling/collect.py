@@ -75,7 +75,7 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any]:
         if not is_new:  # refuse it before the work, not after
             with Store.open(path) as store:
                 store.require(read_machine(), read_target(study.target))
-        bench, meta = _set_up(study, out, is_new=is_new)
+        bench, meta = set_up(study, out, is_new=is_new)
         with Store.create_or_open(path, meta) as store:
             n_unplanned = _measure(bench, store, budget, start, rng, out)
             is_complete = not _to_repeat(store.records())
@@ -122,7 +122,7 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng([arguments.seed, 1])
     path = store_path(study, arguments.runs_dir)
     with measuring():
-        bench, meta = _set_up(study, out, is_new=False)
+        bench, meta = set_up(study, out, is_new=False)
         with Store.create_or_open(path, meta) as store, cli.progress(out) as bar:
             chosen = _to_repeat(store.records())
             parent = os.getppid()
@@ -136,7 +136,7 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"study": study.name, "repeated": len(chosen)}
 
 
-def _set_up(study: Study, out: Console, *, is_new: bool) -> tuple[Bench, dict[str, Any]]:
+def set_up(study: Study, out: Console, *, is_new: bool) -> tuple[Bench, dict[str, Any]]:
     """The bench for this machine, and what the store must agree with; for a new store, all it begins
     with."""
     import torch

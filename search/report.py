@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,26 +12,13 @@ from search import pictures
 from search.problem import Candidate
 from supernet.page import Page
 
-__all__ = ["COLUMNS", "NOT_MEASURED", "best_of", "rows_of", "verdict", "write_front", "write_page"]
+__all__ = ["COLUMNS", "NOT_MEASURED", "best_of", "rows_of", "verdict", "write_page"]
 
 NOT_MEASURED = "accuracy not measured"
 COLUMNS = (
     "network", "million MACs", "top-1 FP32", "top-1 INT8", "predicted ms", "interval ms", "measured ms",
     "error", "samples/s", "speed-up",
 )  # fmt: skip
-
-
-def write_front(front: Sequence[Candidate], is_accuracy: bool, path: Path) -> None:
-    """One line an architecture of the predicted front; `top1` is that of the validation split."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("architecture", "predicted_latency_us", "top1_validation", "macs"))
-        for candidate in front:
-            top1 = f"{candidate.quality:.6f}" if is_accuracy else NOT_MEASURED
-            writer.writerow((candidate.architecture, f"{candidate.latency_us:.3f}", top1, candidate.macs))
-    os.replace(partial, path)
 
 
 def rows_of(value: dict[str, Any]) -> list[list[str]]:
@@ -72,7 +57,8 @@ def best_of(value: dict[str, Any]) -> int | None:
     """The index of the fastest finalist that keeps, measured in INT8 on the test split, to the study's
     accuracy drop; None if there is none. Without data, of the fastest."""
     base = value["baseline"]["top1_int8"]
-    least = -1.0 if base is None else base - value["max_accuracy_drop"] - 1e-9
+    drop = value["constraints"]["max_accuracy_drop"]
+    least = -1.0 if base is None or drop is None else base - drop / 100 - 1e-9
     kept = [
         (one["measured"]["speedup"], i)
         for i, one in enumerate(value["finalists"])
@@ -83,7 +69,8 @@ def best_of(value: dict[str, Any]) -> int | None:
 
 def verdict(value: dict[str, Any]) -> str:
     """What was found, in one sentence."""
-    drop = f"{100 * value['max_accuracy_drop']:g} point(s)"
+    allowed = value["constraints"]["max_accuracy_drop"]
+    drop = "any loss" if allowed is None else f"{allowed:g} point(s)"
     best = best_of(value)
     if best is None:
         return f"no finalist is within {drop} of the baseline's INT8 test accuracy"
@@ -104,7 +91,6 @@ def write_page(
     candidates: Sequence[Candidate],
     front: Sequence[Candidate],
     chosen: Sequence[Candidate],
-    quality: str,
     path: Path,
 ) -> None:
     """report.html of a search.json value."""
@@ -161,7 +147,7 @@ def write_page(
     page.heading("Front")
     page.figures(
         (
-            pictures.front_picture(candidates, front, chosen, quality),
+            pictures.front_picture(candidates, front, chosen, value["quality"]),
             "Every architecture evaluated; hover over a point for its choices.",
         )
     )

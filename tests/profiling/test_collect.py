@@ -217,7 +217,7 @@ def test_a_second_collector_is_told_who_measures(failing, own_lock):
 
 
 def test_a_wrong_file_is_refused_before_the_work(failing, tmp_path, monkeypatch):
-    monkeypatch.setattr(collect, "_set_up", lambda *_: pytest.fail("the work has begun"))
+    monkeypatch.setattr(collect, "set_up", lambda *_: pytest.fail("the work has begun"))
     path = tmp_path / "runs" / "tiny" / "profiling" / "measurements.sqlite"
     path.parent.mkdir(parents=True)
     path.write_text("something else\n" * 100)
@@ -226,7 +226,7 @@ def test_a_wrong_file_is_refused_before_the_work(failing, tmp_path, monkeypatch)
 
 
 def test_measurements_of_another_machine_are_refused_before_the_work(failing, known, tmp_path, monkeypatch):
-    monkeypatch.setattr(collect, "_set_up", lambda *_: pytest.fail("the work has begun"))
+    monkeypatch.setattr(collect, "set_up", lambda *_: pytest.fail("the work has begun"))
     path = tmp_path / "runs" / "tiny" / "profiling" / "measurements.sqlite"
     machine = {**known.meta()["machine"], "cpu_model": "abacus"}
     with Store.create_or_open(path, known.meta(machine=machine)):

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-
 from search.nsga2 import search_nsga2
+
 from search.problem import Problem
 
 SCRIPT = """
