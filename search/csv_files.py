@@ -9,7 +9,7 @@ from pathlib import Path
 
 from search.problem import Candidate
 
-__all__ = ["COLUMNS", "NOT_MEASURED", "read_candidates", "write_candidates"]
+__all__ = ["COLUMNS", "NOT_MEASURED", "write_candidates"]
 
 COLUMNS = (
     "architecture", "quality", "predicted_latency_us", "macs", "n_parameters", "model_bytes", "round",
@@ -32,19 +32,3 @@ def write_candidates(candidates: Iterable[Candidate], path: Path, *, is_accuracy
             figures = (c.macs, c.n_parameters, c.model_bytes, c.round)
             writer.writerow((c.architecture, repr(c.quality), f"{c.latency_us:.3f}", *figures, top1))
     os.replace(partial, path)
-
-
-def read_candidates(path: Path) -> list[Candidate]:
-    """What `write_candidates` wrote."""
-    from supernet.architecture import Architecture
-
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Candidate(
-                Architecture.parse(row["architecture"]),
-                float(row["quality"]),
-                float(row["predicted_latency_us"]),
-                *(int(row[name]) for name in ("macs", "n_parameters", "model_bytes", "round")),
-            )
-            for row in csv.DictReader(file)
-        ]

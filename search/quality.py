@@ -88,13 +88,15 @@ class ValidationAccuracy(Quality):
         self.evaluations = Evaluations(cache)
 
     def of(self, architecture: Architecture) -> float:
+        import torch
+
         from supernet.batchnorm import reestimate
         from supernet.training import accuracy
 
         known = self.evaluations.get("accuracy", self.key, str(architecture))
         if known is not None:
             return known
-        module = self.network.extract(architecture)
+        module = self.network.extract(architecture).to(memory_format=torch.channels_last)  # what oneDNN wants
         reestimate(module, self.samples)
         top1 = accuracy(module, self.images)
         self.evaluations.put("accuracy", self.key, str(architecture), top1)

@@ -88,7 +88,9 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
             problem, more = run_round(workshop, source, finalists, earlier, number)
             finalists += more
         give_back(study, arguments, workshop, source, finalists)
+        mlperf = _mlperf(workshop, finalists, folder)
     value = search_value(study, arguments, workshop, source, problem, finalists, folder, machine)
+    value["mlperf"] = mlperf
     value["seconds"] = round(time.monotonic() - start, 1)
     write_search(value, workshop, problem, finalists, folder)
     _report(value, out, folder)
@@ -112,6 +114,21 @@ def _baseline_quality(
         known = int8_accuracy(compile_model(baseline.exported.model, target), quality.images)
         quality.evaluations.put("accuracy", key, "baseline", known)
     return known
+
+
+def _mlperf(workshop: Workshop, finalists: list[Finalist], folder: Path) -> list[dict[str, Any]] | None:
+    """LoadGen's figures of the baseline and the finalists, where they are asked for."""
+    if not workshop.settings.mlperf:
+        return None
+    from search.mlperf import measure_finalists
+
+    built = {"baseline": workshop.baseline} | {f"finalist {i}": f.built for i, f in enumerate(finalists, 1)}
+    networks = [(name, one.exported.files["ir"]) for name, one in built.items()]
+    settings = workshop.settings
+    with workshop.lock(), cli.progress(workshop.out) as bar:
+        return measure_finalists(
+            networks, settings.mlperf, folder / "mlperf", bar, is_quick=settings.is_quick
+        )
 
 
 def _report(value: dict[str, Any], out: Console, folder: Path) -> None:

@@ -50,6 +50,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-macs", metavar="40M", help="constraint: multiply-accumulates of an image")
     parser.add_argument("--max-size", metavar="2MB", help="constraint: of the INT8 weights file")
+    parser.add_argument(
+        "--mlperf",
+        nargs="?",
+        const="offline",
+        metavar="SCENARIO,...",
+        help="run LoadGen on the baseline and the finalists (default: offline)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="with --mlperf: seconds in place of the rules' 10 minutes"
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,8 @@ class Settings:
     finalists: int
     rounds: int
     seed: int
+    mlperf: tuple[str, ...]
+    is_quick: bool
 
     @classmethod
     def of(cls, study: Study, arguments: argparse.Namespace) -> Settings:
@@ -91,6 +103,8 @@ class Settings:
             finalists=arguments.finalists or section.finalists,
             rounds=arguments.rounds,
             seed=arguments.seed,
+            mlperf=tuple(arguments.mlperf.split(",")) if arguments.mlperf else (),
+            is_quick=arguments.quick,
         )
 
 

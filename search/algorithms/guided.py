@@ -39,11 +39,11 @@ class Guided(Algorithm):
     those that would add most if they were one standard deviation better than predicted.
 
     It ends when the budget is spent, or when the hypervolume has grown by less than `growth` (a fraction)
-    over the last `patience` batches.
+    over the last `patience` evaluations.
     """
 
     def __init__(
-        self, *, n_first: int = 24, generations: int = 12, growth: float = 1e-3, patience: int = 4
+        self, *, n_first: int = 24, generations: int = 12, growth: float = 1e-3, patience: int = 36
     ) -> None:
         self.n_first, self.generations = n_first, generations
         self.growth, self.patience = growth, patience
@@ -55,7 +55,7 @@ class Guided(Algorithm):
         encoding = Encoding(problem.space, problem.sizes)
         problem.evaluate(_first(problem, int(np.clip(problem.budget // 5, 4, self.n_first)), rng))
         batch = int(np.clip(problem.budget // 12, 2, 12))
-        volumes = [problem.hypervolume()]
+        volumes = [(problem.n_evaluated, problem.hypervolume())]
         while not problem.is_used_up:
             models = _learn(problem, encoding)
             pool = self._pool(problem, models, rng)
@@ -63,14 +63,15 @@ class Guided(Algorithm):
             if not len(chosen):
                 break
             problem.evaluate(chosen)
-            volumes.append(problem.hypervolume())
+            volumes.append((problem.n_evaluated, problem.hypervolume()))
             if self._has_stalled(volumes):
                 break
 
-    def _has_stalled(self, volumes: list[float]) -> bool:
-        if len(volumes) <= self.patience or volumes[-1] <= 0:
-            return False
-        return volumes[-1] <= volumes[-1 - self.patience] * (1 + self.growth)
+    def _has_stalled(self, volumes: list[tuple[int, float]]) -> bool:
+        """Of (evaluations, hypervolume) after each batch."""
+        n_now, now = volumes[-1]
+        before = [volume for n, volume in volumes if n <= n_now - self.patience]
+        return bool(before) and 0 < now <= before[-1] * (1 + self.growth)
 
     def _pool(self, problem: Problem, models: dict[str, Surrogate], rng: np.random.Generator) -> Pool:
         """What is worth considering, none of it evaluated yet."""
