@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["search_value", "write_search"]
 
+# What a network's card says of how its figures were got.
+CARD_KEYS = (
+    "study", "machine", "target", "throughput_target", "seed", "command", "algorithm", "predictor", "quality",
+    "is_accuracy", "objectives", "constraints", "machine_speed", "calibration_samples", "batchnorm_samples",
+    "n_test",
+)  # fmt: skip
+
 
 def search_value(
     study: Study,
@@ -69,7 +76,7 @@ def search_value(
         "baseline": baseline_value(workshop.baseline, beside, n_test, home),
         "finalists": [
             finalist_value(
-                finalist, workshop.baseline, settings.constraints, baseline_us=source.baseline_us,
+                finalist, workshop.baseline, settings.constraints,
                 is_accuracy=is_accuracy, mode=target["mode"], n_test=n_test, home=home,
             )
             for finalist in finalists
@@ -85,8 +92,7 @@ def write_search(
     from search.report import write_page
     from supernet.checkpoint import write_json
 
-    keys = ("study", "machine", "target", "throughput_target", "quality", "seed", "command", "predictor")
-    conditions = {key: value[key] for key in (*keys, "calibration_samples", "batchnorm_samples", "n_test")}
+    conditions = {key: value[key] for key in CARD_KEYS}
     built = [workshop.baseline, *(f.built for f in finalists)]
     for network, one in zip(built, (value["baseline"], *value["finalists"]), strict=True):
         write_card(one, conditions, network.exported.files["ir"].parent)

@@ -26,7 +26,7 @@ def refreshed(
     from profiling.machine import read_machine
 
     out, name = workshop.out, workshop.settings.predictor
-    outside = [f for f in finalists if f.round == number and is_inside(f, source.baseline_us) is False]
+    outside = [f for f in finalists if f.round == number and is_inside(f) is False]
     if not outside:
         out.print(f"round {number}: every finalist lies in its interval; no further round is needed")
         return None

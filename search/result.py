@@ -23,22 +23,23 @@ SCHEMA_VERSION = 3
 @dataclass(frozen=True)
 class Finalist:
     """One built and measured network beside the baselines of its own round. `interval_us` is that of its
-    predicted latency."""
+    predicted latency, at the speed of the machine at which the baseline takes `baseline_us`."""
 
     built: Built
     measured: Measured
     beside: Measurement
     interval_us: list[float | None]
+    baseline_us: float
     round: int
 
 
-def is_inside(finalist: Finalist, baseline_us: float) -> bool | None:
-    """Whether the measured latency lies in the predicted interval, at the speed of the machine at which the
-    baseline takes `baseline_us`; None without a finite interval."""
+def is_inside(finalist: Finalist) -> bool | None:
+    """Whether the measured latency lies in the predicted interval, at that speed of the machine; None without
+    a finite interval."""
     low, high = finalist.interval_us
     if low is None or high is None:
         return None
-    return low <= baseline_us / finalist.measured.speedup.value <= high
+    return low <= finalist.baseline_us / finalist.measured.speedup.value <= high
 
 
 def baseline_value(built: Built, beside: Measurement, n_test: int | None, home: Path) -> dict[str, Any]:
@@ -65,13 +66,12 @@ def finalist_value(
     baseline: Built,
     constraints: Constraints,
     *,
-    baseline_us: float,
     is_accuracy: bool,
     mode: str,
     n_test: int | None,
     home: Path,
 ) -> dict[str, Any]:
-    """One entry of "finalists". `baseline_us` is the baseline's latency at the predictor's machine speed."""
+    """One entry of "finalists"; `mode` is the target's."""
     built, measured = finalist.built, finalist.measured
     candidate = built.candidate
     assert candidate is not None
@@ -98,7 +98,7 @@ def finalist_value(
             "is_faster": deciding.interval[0] > 1,
             **_accuracies(built, n_test),
         },
-        "is_inside_interval": is_inside(finalist, baseline_us),
+        "is_inside_interval": is_inside(finalist),
         "is_feasible": not violations,
         "violations": violations,
         "int8_layers": [built.n_int8_layers, built.n_layers],

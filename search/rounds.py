@@ -123,6 +123,6 @@ def run_round(
         measurement = measure(workshop.material, workshop.baseline, networks, workshop.target, rng, bar)
     intervals = source.interval(np.array([c.latency_us for c in chosen]))
     return problem, [
-        Finalist(built, one, measurement, ends, number)
+        Finalist(built, one, measurement, ends, source.baseline_us, number)
         for built, one, ends in zip(networks, measurement.finalists, intervals, strict=True)
     ]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 
 import pytest
 
@@ -12,7 +11,6 @@ from search.report import (
     prediction_error,
     rows_of,
     verdict,
-    write_front,
     write_page,
 )
 
@@ -22,7 +20,8 @@ VALUE = {
     "machine": {"cpu_model": "CPU & co", "openvino": "2026.1.0-1-abc", "logical_cpus": 8},
     "target": {"mode": "latency", "threads": 2, "streams": 1, "batch": 4},
     "machine_speed": 0.5,
-    "max_accuracy_drop": 0.02,
+    "constraints": {"max_accuracy_drop": 2.0},
+    "quality": "validation top-1",
     "baseline": {
         "top1_fp32": 0.98765,
         "top1_int8": 0.975,
@@ -101,26 +100,9 @@ def test_rows_without_accuracy(blind):
     assert [row[2:4] for row in rows_of(blind)] == [[NOT_MEASURED] * 2] * 2
 
 
-@pytest.mark.parametrize("is_accuracy", [True, False])
-def test_front_csv(tmp_path, candidates_of, is_accuracy):
-    front = candidates_of([(10.12349, 0.5), (20, 0.75)])
-    path = tmp_path / "new" / "front.csv"
-    write_front(front, is_accuracy, path)
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["top1_validation"] for row in rows] == (
-        ["0.500000", "0.750000"] if is_accuracy else [NOT_MEASURED] * 2
-    )
-    assert [float(row["predicted_latency_us"]) for row in rows] == [10.123, 20.0]
-    assert [(row["architecture"], int(row["macs"])) for row in rows] == [
-        (str(c.architecture), c.macs) for c in front
-    ]
-    assert [p.name for p in path.parent.iterdir()] == ["front.csv"]
-
-
 def page_of(value, candidates, tmp_path, quality) -> str:
     path = tmp_path / "report.html"
-    write_page(value, candidates, candidates[:2], candidates[:1], quality, path)
+    write_page(value | {"quality": quality}, candidates, candidates[:2], candidates[:1], path)
     return path.read_text(encoding="utf-8")
 
 
@@ -164,7 +146,7 @@ def test_the_best_is_the_fastest_that_keeps_to_the_drop(value, allowed, expected
     worse = copy.deepcopy(value["finalists"][0])
     worse["measured"] |= {"top1_int8": 0.93, "speedup": 9.0}
     value["finalists"].append(worse)
-    value["max_accuracy_drop"] = allowed
+    value["constraints"]["max_accuracy_drop"] = 100 * allowed
     assert best_of(value) == expected
     if expected is None:
         assert verdict(value).startswith("no finalist is within")
