@@ -4,8 +4,8 @@
 
 on a study that is trained and has a predictor. Each algorithm searches the study's space with three seeds;
 the best known front is that of everything that any of them has evaluated. Then a part of the space that is
-small enough to be evaluated whole, and how long a million architectures take to be scored. Accuracies are kept
-in the study's search/evaluations.sqlite, so a benchmark that was stopped goes on where it was.
+small enough to be evaluated whole, and how long a million architectures take to be scored. Accuracies are
+kept in the study's search/evaluations.sqlite, so a benchmark that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def _judged(problem: Problem, reference: Reference, best: float) -> dict[str, An
 
 
 def thinned(space: Space, most: int) -> Space:
-    """The space with its slots cut to their first and last choice, and then one after the other to the last one
-    alone, until it holds no more than `most` architectures. Its members are members of the space."""
+    """The space with its slots cut to their first and last choice, and then one after another to the last
+    one alone, until it holds no more than `most` architectures. Its members are members of the space."""
     slots = [
         dataclasses.replace(slot, choices=tuple(dict.fromkeys((slot.choices[0], slot.choices[-1]))))
         for slot in space.slots
