@@ -11,7 +11,7 @@ from pymoo.indicators.hv import HV
 
 from search.objectives import Objective
 
-__all__ = ["Reference", "layers", "nondominated"]
+__all__ = ["Reference", "fronts", "nondominated"]
 
 Floats = NDArray[np.float64]
 
@@ -34,15 +34,15 @@ def nondominated(points: Floats) -> NDArray[np.bool_]:
     return result
 
 
-def layers(points: Floats, n: int) -> NDArray[np.int64]:
-    """Places of at least `n` points (all, if there are fewer): front after front, the best one first."""
+def fronts(points: Floats, n: int) -> list[NDArray[np.int64]]:
+    """Places of at least `n` points (all, if there are fewer), front after front, the best one first."""
     left = np.arange(len(points))
     found: list[NDArray[np.int64]] = []
     while len(left) and sum(map(len, found)) < n:
         best = nondominated(points[left])
         found.append(left[best])
         left = left[~best]
-    return np.concatenate([np.empty(0, dtype=np.int64), *found])
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.domination import layers
+from search.domination import fronts
 from search.problem import Problem
 from supernet.space import Space
 
@@ -43,29 +43,17 @@ def score(problem: Problem, codes: Codes, estimates: Estimates) -> Pool:
 
 
 def best_of(pool: Pool, n: int, rng: np.random.Generator) -> Pool:
-    """The best `n`: fronts of what is feasible, one after the other, then what is nearest to it."""
+    """The best `n`: fronts of what is feasible, one after the other (of the last one, any), then what is
+    nearest to it."""
     feasible = np.flatnonzero(pool.excess == 0)
-    ranked = feasible[layers(pool.points[feasible], n)]
-    if len(ranked) > n:  # of the last front, any
-        sure = len(layers_before(pool.points[feasible], n))
-        last = rng.permutation(ranked[sure:])[: n - sure]
-        ranked = np.concatenate([ranked[:sure], last])
-    if len(ranked) < n:
-        others = np.flatnonzero(pool.excess > 0)
-        others = others[np.argsort(pool.excess[others], kind="stable")]
-        ranked = np.concatenate([ranked, others[: n - len(ranked)]])
+    ranked = np.empty(0, dtype=np.int64)
+    for front in fronts(pool.points[feasible], n):
+        places, free = feasible[front], n - len(ranked)
+        ranked = np.concatenate([ranked, places if len(places) <= free else rng.permutation(places)[:free]])
+    others = np.flatnonzero(pool.excess > 0)
+    others = others[np.argsort(pool.excess[others], kind="stable")]
+    ranked = np.concatenate([ranked, others[: n - len(ranked)]])
     return Pool(pool.codes[ranked], pool.points[ranked], pool.excess[ranked])
-
-
-def layers_before(points: Floats, n: int) -> NDArray[np.int64]:
-    """The fronts that fit into `n` whole."""
-    found = layers(points, 1)
-    while len(found) <= n:
-        more = layers(points, len(found) + 1)
-        if len(more) > n or len(more) == len(found):
-            return more if len(more) <= n else found
-        found = more
-    return found[:0]
 
 
 def levelled(space: Space, n: int, rng: np.random.Generator) -> Codes:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from profiling.coverage import space_filling
 from search.algorithms.base import Algorithm, extremes
 from search.algorithms.exhaustive import enumerate_codes
-from search.domination import layers, nondominated
+from search.domination import fronts, nondominated
 from search.predicted import Estimates, Pool, best_of, evolve, levelled, score
 from search.problem import Problem
 from search.surrogate import ACCURACY, LATENCY, Encoding, Surrogate, Transform, fit_surrogate
@@ -113,17 +113,12 @@ def _learn(problem: Problem, encoding: Encoding) -> dict[str, Surrogate]:
     """A model of each value that only an evaluation gives; errors near the front count most."""
     candidates = list(problem.candidates.values())
     points, _ = problem.evaluated()
-    left, rank = np.arange(len(points)), np.zeros(len(points))
-    for layer in itertools.count():
-        if not len(left):
-            break
-        front = nondominated(points[left])
-        rank[left[front]] = layer
-        left = left[~front]
-    kept = np.sort(layers(points, MOST_LEARNED)[:MOST_LEARNED])
+    ranked = fronts(points, MOST_LEARNED)
+    rank = np.concatenate([np.full(len(front), i) for i, front in enumerate(ranked)])
+    kept = np.concatenate(ranked)[:MOST_LEARNED]
     codes = problem.space.encode_all(candidates[i].architecture for i in kept)
     values = problem.values_of([candidates[i] for i in kept])
-    weights = 1 / (1 + rank[kept])
+    weights = 1.0 / (1 + rank[:MOST_LEARNED])
     transforms = {"accuracy": ACCURACY, "latency": LATENCY}
     return {
         name: fit_surrogate(encoding, codes, values[name], _fitting(transforms[name], values[name]), weights)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from search.domination import Reference, layers, nondominated
+from search.domination import Reference, fronts, nondominated
 
 
 def brute(points: np.ndarray) -> set[tuple[float, ...]]:
@@ -33,13 +33,15 @@ def test_nothing_has_no_front():
     assert nondominated(np.empty((0, 2))).shape == nondominated(np.empty((0, 3))).shape == (0,)
 
 
-def test_layers_are_fronts_one_after_the_other():
+def test_fronts_one_after_the_other():
     points = np.random.default_rng(0).random((50, 2))
-    places = layers(points, 50)
-    assert sorted(places) == list(range(50))
-    first = int(nondominated(points).sum())
-    assert set(places[:first]) == set(np.flatnonzero(nondominated(points)))
-    assert len(layers(points, 1)) == first
+    found = fronts(points, 50)
+    assert sorted(np.concatenate(found)) == list(range(50))
+    assert set(found[0]) == set(np.flatnonzero(nondominated(points)))
+    for better, worse in itertools.pairwise(found):  # each of a later front is dominated by one before it
+        for place in worse:
+            assert (points[better] < points[place]).all(axis=1).any()
+    assert [list(front) for front in fronts(points, 1)] == [list(found[0])]
 
 
 def test_hypervolume_of_a_staircase():
