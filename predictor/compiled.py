@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from profiling.plan import Plan
 
 if TYPE_CHECKING:
-    from predictor.base import LatencyPredictor
     from predictor.network import Conditions
+    from predictor.tables import Tables
 
 __all__ = ["CompiledPredictor"]
 
@@ -20,10 +20,17 @@ CHUNK = 65_536
 LARGEST_JOINED = 4096
 
 
+class Tabulated(Protocol):
+    """What can be compiled: every predictor, and any other sum over a space."""
+
+    def tables(self, plan: Plan, conditions: Conditions) -> Tables:
+        """The sum as additive tables."""
+
+
 class CompiledPredictor:
     """Latencies of coded architectures; equal to the uncompiled sum."""
 
-    def __init__(self, plan: Plan, predictor: LatencyPredictor, conditions: Conditions) -> None:
+    def __init__(self, plan: Plan, predictor: Tabulated, conditions: Conditions) -> None:
         self.space = plan.space
         tables = predictor.tables(plan, conditions)
         self.base_us = tables.base_us

@@ -17,8 +17,9 @@ from supernet.architecture import Architecture
 
 __all__ = ["KernelTime", "NetworkRecord", "RawNetwork", "Reason", "counter_excess_us", "records_of"]
 
-Reason = Literal["extreme", "filling", "unsure"]
-"""Why a network was measured: see `profiling.coverage`."""
+Reason = Literal["extreme", "filling", "unsure", "finalist"]
+"""Why a network was measured: see `profiling.coverage`. A "finalist" is what a search built: a predictor
+learns from it, but is not judged on it, for it was chosen by a predictor."""
 
 # A counter's start and stop, and its cuts to whole microseconds, add up to no more than this.
 MAX_EXCESS_US = 1.5

@@ -1,4 +1,4 @@
-"""Finalists: built, quantised with real data, and measured beside the INT8 baseline."""
+"""Finalists: built, quantised with real data, and measured beside the INT8 and the FP32 baseline."""
 
 from __future__ import annotations
 
@@ -10,55 +10,61 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.export import Exported, export_model
+from search.material import Material
 from search.problem import Candidate
+from search.speedup import Draws, Ratio
 
 if TYPE_CHECKING:
     import openvino as ov
     from rich.progress import Progress
-    from torch import Tensor, nn
+    from torch import nn
 
-    from profiling.timing import Level
+    from profiling.timing import Round
     from supernet.architecture import Architecture
-    from supernet.data import Images, Splits
-    from supernet.elastic import ElasticNetwork
+    from supernet.data import Images
 
-__all__ = ["Built", "Material", "Measured", "build", "measure"]
+__all__ = ["Built", "Measured", "Measurement", "build", "int8_accuracy", "measure"]
 
-
-@dataclass(frozen=True)
-class Material:
-    """What finalists are made of and judged by. Without `splits`, samples are random and there is no
-    accuracy."""
-
-    network: ElasticNetwork
-    pretrained: nn.Module
-    splits: Splits | None
-    batchnorm_samples: Tensor | None
-    calibration: Tensor
-    example: Tensor
+# Copies of each network, compiled one after the other, and rounds of each copy.
+COPIES, ROUNDS = 3, 12
 
 
 @dataclass(frozen=True)
 class Built:
-    """One exported network. Accuracies are on the test split, None without data."""
+    """One exported network; `candidate` is None for the baseline. Accuracies are on the test split, None
+    without data. `model_bytes` are those of the INT8 weights file."""
 
     architecture: Architecture
     candidate: Candidate | None
     exported: Exported
     top1_fp32: float | None
     top1_int8: float | None
+    macs: int
+    n_parameters: int
+    model_bytes: int
     n_int8_layers: int
     n_layers: int
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one network: latency in microseconds, samples a second with all CPUs busy, and its speed-up
-    over the baseline in the same rounds."""
+    """Of one network: latency in microseconds, samples a second with all CPUs busy, and how much faster it is
+    than the INT8 and the FP32 baseline in the same rounds."""
 
     latency_us: float
     throughput_sps: float
-    speedup: float
+    speedup: Ratio
+    throughput_speedup: Ratio
+    speedup_fp32: Ratio
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Of all networks of one round: the INT8 baseline, the FP32 one, and the finalists in their order."""
+
+    baseline: Measured
+    fp32: Measured
+    finalists: tuple[Measured, ...]
 
 
 def build(material: Material, candidate: Candidate | None, folder: Path, target: dict[str, Any]) -> Built:
@@ -72,7 +78,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
     space = material.network.space
     if candidate is None:
         architecture = space.largest
-        module = _traced(material)
+        module = traced(material)
     else:
         architecture = candidate.architecture
         module = material.network.extract(architecture)
@@ -95,12 +101,15 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         exported,
         top1_fp32=None if test is None else accuracy(module, test),
         top1_int8=None if test is None else int8_accuracy(compiled, test),
+        macs=space.macs(architecture),
+        n_parameters=sum(p.numel() for p in module.parameters()),
+        model_bytes=exported.files["ir"].with_suffix(".bin").stat().st_size,
         n_int8_layers=sum(k.exec_type.endswith("I8") for k in layers),
         n_layers=len(layers),
     )
 
 
-def _traced(material: Material) -> nn.Module:
+def traced(material: Material) -> nn.Module:
     """The pre-trained model with its own weights and statistics, as a plain traced module."""
     from supernet.generation import generate
 
@@ -125,33 +134,65 @@ def int8_accuracy(compiled: ov.CompiledModel, images: Images) -> float:
 
 
 def measure(
+    material: Material,
     baseline: Built,
     finalists: Sequence[Built],
     target: dict[str, Any],
     rng: np.random.Generator,
     bar: Progress,
-) -> tuple[Measured, list[Measured]]:
-    """Latency and throughput of the baseline, which is the anchor of every round, and the finalists."""
-    from profiling.load import busy, level_of, make_timer, samples_per_s
+) -> Measurement:
+    """Latency and throughput of everyone. The baseline is the anchor of every round."""
+    from profiling.load import samples_per_s
     from profiling.machine import throughput_target
-    from profiling.target import compile_model
-    from profiling.timing import ROUNDS, anchor_level, interleave, ratio
+    from supernet.int8 import to_openvino
 
-    models = [built.exported.model for built in (baseline, *finalists)]
-    task = bar.add_task("measuring finalists", total=2 * ROUNDS, note="latency")
-
-    def rounds_of(what: dict[str, Any], level: Level) -> tuple[float, list[float]]:
-        """The baseline's latency in microseconds, and everyone's relative to it."""
-        anchor, *timers = [make_timer(compile_model(model, what), what) for model in models]
-        rounds = interleave(timers, [anchor], rng, level=level, on_round=lambda: bar.update(task, advance=1))
-        return anchor_level(rounds[0], level), [1.0, *(ratio(own, level) for own in rounds)]
-
-    baseline_us, ratios = rounds_of(target, level_of(target))
+    fp32 = to_openvino(traced(material), material.example)
+    models = [fp32, *(built.exported.model for built in finalists)]
+    task = bar.add_task("measuring finalists", total=2 * COPIES * ROUNDS, note="latency")
+    anchor_us, single = _ratios(
+        baseline.exported.model, models, target, rng, lambda: bar.update(task, advance=1)
+    )
     wide = throughput_target(target)
-    bar.update(task, completed=ROUNDS, note="throughput")
-    busy_us, busy_ratios = rounds_of(wide, busy)
-    first, *others = [
-        Measured(baseline_us * one, samples_per_s(busy_us * other, wide), 1 / one)
-        for one, other in zip(ratios, busy_ratios, strict=True)
-    ]
-    return first, others
+    bar.update(task, completed=COPIES * ROUNDS, note="throughput")
+    busy_us, busy = _ratios(baseline.exported.model, models, wide, rng, lambda: bar.update(task, advance=1))
+    bar.update(task, completed=2 * COPIES * ROUNDS)
+
+    def measured(one: Ratio, other: Ratio) -> Measured:
+        return Measured(
+            latency_us=anchor_us * one.value,
+            throughput_sps=samples_per_s(busy_us * other.value, wide),
+            speedup=single[0].over(one),
+            throughput_speedup=busy[0].over(other),
+            speedup_fp32=single[1].over(one),
+        )
+
+    base, plain, *others = (measured(one, other) for one, other in zip(single, busy, strict=True))
+    return Measurement(base, plain, tuple(others))
+
+
+def _ratios(
+    baseline: ov.Model,
+    models: Sequence[ov.Model],
+    target: dict[str, Any],
+    rng: np.random.Generator,
+    on_round: Any,
+) -> tuple[float, list[Ratio]]:
+    """The baseline's latency in microseconds; its own ratio to itself, and that of each of `models` to it."""
+    from profiling.load import level_of, make_timer
+    from profiling.memory import release_freed_memory
+    from profiling.preparation import ANCHORS
+    from profiling.target import compile_model
+    from profiling.timing import anchor_level, interleave
+
+    level = level_of(target)
+    copies: list[list[list[Round]]] = []
+    for _ in range(COPIES):
+        release_freed_memory()
+        timers = [make_timer(compile_model(model, target), target) for model in models]
+        anchors = [make_timer(compile_model(baseline, target), target) for _ in range(ANCHORS)]
+        copies.append(interleave(timers, anchors, rng, level=level, rounds=ROUNDS, on_round=on_round))
+        del timers, anchors
+    draws = Draws.make(COPIES, max(len(own[0]) for own in copies), rng)
+    anchor_us = anchor_level([r for own in copies for r in own[0]], level)
+    ratios = [Ratio.to_anchor([own[i] for own in copies], level, draws) for i in range(len(models))]
+    return anchor_us, [Ratio.of_anchor(draws), *ratios]

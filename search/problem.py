@@ -1,84 +1,249 @@
-"""The search problem: quality up, predicted latency down, over the codes of a space."""
+"""The search problem: objectives and constraints over the codes of a space, and what was evaluated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.compiled import CompiledPredictor
+from search.constraints import Limit
+from search.domination import Reference, nondominated
+from search.objectives import DEFAULT, Objective, points_of
 from search.quality import Quality
+from search.sizes import Sizes
 from supernet.architecture import Architecture
 from supernet.space import Space
 
-__all__ = ["Candidate", "Problem", "front_of"]
+__all__ = ["Candidate", "Latency", "Problem", "front_of"]
 
 Codes = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Latency(Protocol):
+    """Latency in microseconds of coded architectures: a compiled predictor, or the benchmark itself."""
+
+    def predict_codes(self, codes: Codes) -> Floats:
+        """Shape (n,) for codes of shape (n, n_slots)."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One evaluated architecture. `latency_us` is predicted."""
+    """One evaluated architecture. `latency_us` is predicted, or measured where the benchmark is in the loop;
+    `model_bytes` is an estimate. `round` is the search's round that found it."""
 
     architecture: Architecture
     quality: float
     latency_us: float
     macs: int
+    n_parameters: int = 0
+    model_bytes: int = 0
+    round: int = 1
 
 
 class Problem:
-    """Evaluates codes; every architecture counts once against `budget`."""
+    """Evaluates codes; every architecture counts once against `budget`.
+
+    `is_latency_known` is False where a latency is a measurement, which is spent on what is evaluated only.
+    `samples_in_flight` are streams x batch, which throughput is made of.
+    """
 
     def __init__(
         self,
         space: Space,
         quality: Quality,
-        latency: CompiledPredictor,
+        latency: Latency,
         budget: int,
         on_evaluation: Callable[[int], None] = lambda n: None,
+        *,
+        objectives: Sequence[Objective] = DEFAULT,
+        limits: Sequence[Limit] = (),
+        sizes: Sizes | None = None,
+        is_latency_known: bool = True,
+        samples_in_flight: int = 1,
     ) -> None:
         self.space, self.quality, self.latency, self.budget = space, quality, latency, budget
+        self.objectives, self.limits = tuple(objectives), tuple(limits)
+        self.sizes = Sizes.of_space(space) if sizes is None else sizes
+        self.is_latency_known = is_latency_known
         self.candidates: dict[Architecture, Candidate] = {}
         self.n_predicted = 0
+        self._in_flight = samples_in_flight
+        self._adopted = 0
         self._on_evaluation = on_evaluation
+
+    @property
+    def n_evaluated(self) -> int:
+        """How many count against the budget."""
+        return len(self.candidates) - self._adopted
+
+    @property
+    def n_evaluated_in_all(self) -> int:
+        """With what earlier rounds have evaluated."""
+        return len(self.candidates)
 
     @property
     def is_used_up(self) -> bool:
         """Whether the budget is spent."""
-        return len(self.candidates) >= self.budget
+        return self.n_evaluated >= self.budget
 
-    def evaluate(self, codes: Codes) -> NDArray[np.float64]:
-        """Objectives to minimise, shape (n, 2): minus the quality, and latency in microseconds.
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The objectives that objectives and limits need and only an evaluation gives."""
+        used = {o.name for o in self.objectives} | {limit.objective for limit in self.limits}
+        result = []
+        if not self.quality.is_known and "accuracy" in used:
+            result.append("accuracy")
+        if not self.is_latency_known and used & {"latency", "throughput"}:
+            result.append("latency")
+        return tuple(result)
+
+    def adopt(self, candidates: Iterable[Candidate]) -> None:
+        """Takes over what an earlier round has evaluated, with latencies of now; it costs no budget."""
+        found = list(candidates)
+        codes = self.space.encode_all(c.architecture for c in found)
+        for candidate, us in zip(found, self.latency.predict_codes(codes), strict=True):
+            if candidate.architecture not in self.candidates:
+                self.candidates[candidate.architecture] = replace(candidate, latency_us=float(us))
+                self._adopted += 1
+
+    def known_values(self, codes: Codes, estimates: Mapping[str, Floats] | None = None) -> dict[str, Floats]:
+        """What objectives and limits need of canonical codes without evaluating; `estimates` stand for
+        what is `unknown`."""
+        estimates = estimates or {}
+        used = {o.name for o in self.objectives} | {limit.objective for limit in self.limits}
+        values = dict(estimates)
+        if "accuracy" in used and self.quality.is_known:
+            values["accuracy"] = self.quality.of_codes(codes)
+        if used & {"latency", "throughput"} and "latency" not in values:
+            values["latency"] = self.latency.predict_codes(codes)
+            self.n_predicted += len(codes)
+        if "throughput" in used:
+            values["throughput"] = self._throughput(values["latency"])
+        for name in ("macs", "parameters", "model_size"):
+            if name in used:
+                values[name] = getattr(self.sizes, name).predict_codes(codes)
+        return values
+
+    def points(self, values: Mapping[str, Floats]) -> Floats:
+        """Objectives to minimise, shape (n, n_objectives)."""
+        return points_of(self.objectives, values)
+
+    def excess(self, values: Mapping[str, Floats]) -> Floats:
+        """How far beyond its limits each one is, in all; 0 where it is feasible. Shape (n,)."""
+        n = len(next(iter(values.values())))
+        return sum((limit.excess(values[limit.objective]) for limit in self.limits), np.zeros(n))
+
+    def evaluate(self, codes: Codes) -> tuple[Floats, Floats]:
+        """Objectives to minimise, shape (n, n_objectives), and what they lie beyond the limits, (n,).
 
         What no longer fits into the budget gets infinities.
         """
         codes = self.space.canonical(codes)
-        latency = self.latency.predict_codes(codes)
-        self.n_predicted += len(codes)
-        result = np.full((len(codes), 2), np.inf)
-        for i, row in enumerate(codes):
-            architecture = self.space.decode(row)
-            known = self.candidates.get(architecture)
-            if known is None and not self.is_used_up:
-                macs = int(self.space.macs_of(row[None])[0])
-                known = Candidate(architecture, self.quality.of(architecture), float(latency[i]), macs)
-                self.candidates[architecture] = known
-                self._on_evaluation(len(self.candidates))
-            if known is not None:
-                result[i] = (-known.quality, known.latency_us)
-        return result
+        architectures = [self.space.decode(row) for row in codes]
+        self._evaluate_new(codes, architectures)
+        points = np.full((len(codes), len(self.objectives)), np.inf)
+        excess = np.full(len(codes), np.inf)
+        places = [i for i, a in enumerate(architectures) if a in self.candidates]
+        if places:
+            values = self.values_of([self.candidates[architectures[i]] for i in places])
+            points[places], excess[places] = self.points(values), self.excess(values)
+        return points, excess
+
+    def _evaluate_new(self, codes: Codes, architectures: Sequence[Architecture]) -> None:
+        fresh = {a: i for i, a in reversed(list(enumerate(architectures))) if a not in self.candidates}
+        places = sorted(fresh.values())[: max(0, self.budget - self.n_evaluated)]
+        if not places:
+            return
+        rows = codes[places]
+        latency = self.latency.predict_codes(rows)
+        self.n_predicted += len(rows) if self.is_latency_known else 0
+        sizes = [getattr(self.sizes, n).predict_codes(rows) for n in ("macs", "parameters", "model_size")]
+        for architecture, us, *counts in zip(
+            (architectures[i] for i in places), latency, *sizes, strict=True
+        ):
+            quality = self.quality.of(architecture)
+            macs, n_parameters, model_bytes = (round(float(c)) for c in counts)
+            candidate = Candidate(architecture, quality, float(us), macs, n_parameters, model_bytes)
+            self.candidates[architecture] = candidate
+            self._on_evaluation(self.n_evaluated)
+
+    def values_of(self, candidates: Sequence[Candidate]) -> dict[str, Floats]:
+        """Every objective of evaluated architectures, (n,) each."""
+        latency = np.array([c.latency_us for c in candidates], dtype=np.float64)
+        return {
+            "accuracy": np.array([c.quality for c in candidates], dtype=np.float64),
+            "latency": latency,
+            "throughput": self._throughput(latency),
+            "macs": np.array([c.macs for c in candidates], dtype=np.float64),
+            "parameters": np.array([c.n_parameters for c in candidates], dtype=np.float64),
+            "model_size": np.array([c.model_bytes for c in candidates], dtype=np.float64),
+        }
+
+    def _throughput(self, latency_us: Floats) -> Floats:
+        return 1e6 * self._in_flight / latency_us
+
+    def evaluated(self) -> tuple[Floats, Floats]:
+        """Points and excess of all candidates, in the order of their evaluation."""
+        values = self.values_of(list(self.candidates.values()))
+        return self.points(values), self.excess(values)
+
+    @property
+    def has_feasible(self) -> bool:
+        """Whether any candidate keeps to all limits."""
+        return bool(self.candidates) and bool((self.evaluated()[1] == 0).any())
 
     def front(self) -> list[Candidate]:
-        """The non-dominated candidates, fastest first."""
-        return front_of(list(self.candidates.values()))
+        """The feasible candidates that no other dominates, fastest first; if none is feasible, the one
+        nearest to it."""
+        candidates = list(self.candidates.values())
+        if not candidates:
+            return []
+        points, excess = self.evaluated()
+        if not (excess == 0).any():
+            return [candidates[int(np.argmin(excess))]]
+        places = np.flatnonzero(excess == 0)
+        chosen = places[nondominated(points[places])]
+        return sorted((candidates[i] for i in chosen), key=lambda c: (c.latency_us, -c.quality))
+
+    def reference(self) -> Reference:
+        """The box that hypervolume is measured in, the same for every search of one problem that has
+        evaluated both ends of the space: from the worse of them in each objective, but no further than the
+        limits, to the better one (for an accuracy, to 1)."""
+        ends = [self.candidates[a] for a in (self.space.largest, self.space.smallest) if a in self.candidates]
+        values = self.values_of(ends or list(self.candidates.values()))
+        worst, best = dict[str, float](), dict[str, float]()
+        for objective in self.objectives:
+            own, is_maximised = values[objective.name], objective.is_maximised
+            low, high = float(own.min()), float(own.max())
+            worst[objective.name], best[objective.name] = (low, high) if is_maximised else (high, low)
+            if objective.name == "accuracy" and self.quality.is_accuracy:
+                best["accuracy"] = 1.0
+        for limit in self.limits:
+            if limit.objective in worst:
+                pick = min if limit.is_upper else max
+                worst[limit.objective] = pick(worst[limit.objective], limit.bound)
+        ends_of = [
+            self.points({name: np.array([value]) for name, value in end.items()})[0] for end in (worst, best)
+        ]
+        return Reference(*(tuple(map(float, end)) for end in ends_of))
+
+    def hypervolume(self) -> float:
+        """Of the feasible candidates, in `reference`."""
+        points, excess = self.evaluated()
+        return self.reference().hypervolume(points[excess == 0])
 
 
-def front_of(candidates: list[Candidate]) -> list[Candidate]:
-    """Those for which no other is as good in both and better in one, of equals the first; fastest first."""
-    front: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.latency_us, -c.quality)):
-        if not front or candidate.quality > front[-1].quality:
-            front.append(candidate)
-    return front
+def front_of(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those for which no other is as good in quality and latency and better in one, of equals the first;
+    fastest first."""
+    if not candidates:
+        return []
+    points = np.array([(c.latency_us, -c.quality) for c in candidates])
+    return sorted(
+        (c for c, kept in zip(candidates, nondominated(points), strict=True) if kept),
+        key=lambda c: c.latency_us,
+    )

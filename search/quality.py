@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from search.evaluations import Evaluations
 from supernet.architecture import Architecture
-from supernet.errors import OvnasError
 from supernet.space import Space
 
 if TYPE_CHECKING:
@@ -24,14 +24,20 @@ __all__ = ["Macs", "Quality", "ValidationAccuracy"]
 
 
 class Quality(ABC):
-    """Higher is better. `is_accuracy` is False for a stand-in, which reports must declare."""
+    """Higher is better. `is_accuracy` is False for a stand-in, which reports must declare; `is_known` if
+    `of_codes` gives it for millions at once."""
 
     name: str
     is_accuracy: bool
+    is_known: bool = False
 
     @abstractmethod
     def of(self, architecture: Architecture) -> float:
         """The quality of one architecture."""
+
+    def of_codes(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of many, shape (n,), where it is known without evaluating."""
+        raise NotImplementedError
 
 
 class Macs(Quality):
@@ -39,6 +45,7 @@ class Macs(Quality):
 
     name = "million MACs (stand-in: accuracy not measured)"
     is_accuracy = False
+    is_known = True
 
     def __init__(self, space: Space) -> None:
         self.space = space
@@ -46,56 +53,51 @@ class Macs(Quality):
     def of(self, architecture: Architecture) -> float:
         return self.space.macs(architecture) / 1e6
 
+    def of_codes(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.space.macs_of(codes) / 1e6
+
 
 class ValidationAccuracy(Quality):
-    """Top-1 on the validation split with BatchNorm re-estimated on `samples`, as a fraction.
+    """Top-1 on a fixed part of the validation split with BatchNorm re-estimated on `samples`, as a fraction.
 
-    Kept in a SQLite file under the super-network's hash: an architecture is evaluated once.
+    `n_images` of the split, evenly spread, are judged on (0: all). Kept in a SQLite file under the
+    super-network's hash: an architecture is evaluated once.
     """
 
     name = "validation top-1"
     is_accuracy = True
 
     def __init__(
-        self, network: ElasticNetwork, splits: Splits, samples: Tensor, weights: Path, cache: Path
+        self,
+        network: ElasticNetwork,
+        splits: Splits,
+        samples: Tensor,
+        weights: Path,
+        cache: Path,
+        *,
+        n_images: int = 0,
     ) -> None:
-        self.network, self.splits, self.samples = network, splits, samples
-        self._key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] + f"-{len(samples)}"
-        self._cache = cache
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with self._explained():
-            self._db = sqlite3.connect(cache)
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS accuracy (supernet TEXT, architecture TEXT, top1 REAL, "
-                "PRIMARY KEY (supernet, architecture))"
-            )
+        from search.images import evenly
+
+        self.network, self.samples = network, samples
+        self.images = evenly(splits.validation, n_images)
+        n = len(self.images)  # type: ignore[arg-type]
+        is_part = n < len(splits.validation)  # type: ignore[arg-type]
+        self.key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] + f"-{len(samples)}"
+        self.key += f"-{n}" if is_part else ""
+        self.evaluations = Evaluations(cache)
 
     def of(self, architecture: Architecture) -> float:
+        import torch
+
         from supernet.batchnorm import reestimate
         from supernet.training import accuracy
 
-        with self._explained():
-            row = self._db.execute(
-                "SELECT top1 FROM accuracy WHERE supernet = ? AND architecture = ?",
-                (self._key, str(architecture)),
-            ).fetchone()
-        if row is not None:
-            return float(row[0])
-        module = self.network.extract(architecture)
+        known = self.evaluations.get("accuracy", self.key, str(architecture))
+        if known is not None:
+            return known
+        module = self.network.extract(architecture).to(memory_format=torch.channels_last)  # what oneDNN wants
         reestimate(module, self.samples)
-        top1 = accuracy(module, self.splits.validation)
-        with self._explained(), self._db as db:
-            db.execute(
-                "INSERT OR REPLACE INTO accuracy VALUES (?, ?, ?)", (self._key, str(architecture), top1)
-            )
+        top1 = accuracy(module, self.images)
+        self.evaluations.put("accuracy", self.key, str(architecture), top1)
         return top1
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if "full" in str(error):
-                place = self._cache.parent
-                raise OvnasError(f"the disk is full: free some space at {place} and run again") from None
-            raise OvnasError(f"{self._cache} is damaged, or no ovnas file: {error}; move it away") from None

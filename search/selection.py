@@ -9,7 +9,7 @@ from search.problem import Candidate
 __all__ = ["pick_finalists"]
 
 
-def pick_finalists(front: list[Candidate], n: int, *, min_quality: float) -> list[Candidate]:
+def pick_finalists(front: list[Candidate], n: int, *, min_quality: float = -float("inf")) -> list[Candidate]:
     """Up to `n` candidates of at least `min_quality`, spread evenly over the logarithm of latency, both
     ends among them; fastest first. Empty if none is good enough."""
     feasible = sorted((c for c in front if c.quality >= min_quality), key=lambda c: c.latency_us)

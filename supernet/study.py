@@ -141,12 +141,24 @@ class ProfilingSection:
 
 @dataclass(frozen=True)
 class SearchSection:
-    """`evaluations` counts real accuracy evaluations."""
+    """`evaluations` counts real accuracy evaluations; each judges on `evaluation_samples` images of the
+    validation split, evenly spread (0: all).
 
-    evaluations: int = 200
-    finalists: int = 6
-    calibration_samples: int = 300
+    Constraints: `max_accuracy_drop` in points below the INT8 baseline; `max_latency` ("8ms"), `max_macs`
+    ("40M") and `max_size` ("2MB") where they are not empty; `min_speedup` where it is not 0.
+    """
+
+    algorithm: str = "guided"
+    objectives: tuple[str, ...] = ("accuracy", "latency")
+    evaluations: int = 100
+    evaluation_samples: int = 0
+    finalists: int = 8
+    calibration_samples: int = 850
     max_accuracy_drop: float = 1.0
+    max_latency: str = ""
+    min_speedup: float = 0.0
+    max_macs: str = ""
+    max_size: str = ""
 
 
 Section = TypeVar("Section")
@@ -264,6 +276,10 @@ class Study:
             )
             >= 1,
             "[search] max_accuracy_drop must be >= 0 (points)": self.search.max_accuracy_drop >= 0,
+            "[search] evaluation_samples and min_speedup must be >= 0": min(
+                self.search.evaluation_samples, self.search.min_speedup
+            )
+            >= 0,
         }
         for rule, holds in rules.items():
             if not holds:

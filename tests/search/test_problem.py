@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from search.constraints import Limit
+from search.history import history_of
 from search.problem import Problem, front_of
+from search.sizes import Sizes
 
 
 def dominates(a, b) -> bool:
@@ -36,14 +41,16 @@ def test_budget_is_kept_exactly(space, quality, latency, rng, budget):
     codes = np.unique(space.sample_codes(200, rng), axis=0)
     rng.shuffle(codes)
     assert len(codes) > budget
-    result = problem.evaluate(codes)
+    result, excess = problem.evaluate(codes)
+    assert (excess[:budget] == 0).all()
+    assert np.isposinf(excess[budget:]).all()
     assert len(quality.asked) == len(problem.candidates) == budget
     assert problem.is_used_up
     assert np.isfinite(result[:budget]).all()
     assert np.isposinf(result[budget:]).all()
     np.testing.assert_allclose(result[:budget, 0], -quality.of_codes(codes[:budget]))
     np.testing.assert_allclose(result[:budget, 1], latency.predict_codes(codes[:budget]))
-    again = problem.evaluate(codes[: budget + 1])  # what is known stays known when nothing is left
+    again, _ = problem.evaluate(codes[: budget + 1])  # what is known stays known when nothing is left
     np.testing.assert_array_equal(again, result[: budget + 1])
     assert len(quality.asked) == budget
 
@@ -52,13 +59,13 @@ def test_repeats_cost_nothing(space, quality, latency, rng):
     seen = []
     problem = Problem(space, quality, latency, 1000, seen.append)
     codes = space.sample_codes(30, rng)
-    twice = problem.evaluate(np.concatenate([codes, codes]))
+    twice, _ = problem.evaluate(np.concatenate([codes, codes]))
     n = len(np.unique(codes, axis=0))
     assert len(problem.candidates) == len(quality.asked) == n
     assert seen == list(range(1, n + 1))
     assert not problem.is_used_up
     np.testing.assert_array_equal(twice[:30], twice[30:])
-    assert problem.n_predicted == 60
+    assert problem.n_predicted == n
 
 
 def test_codes_that_mean_one_network_count_once(space, quality, latency):
@@ -68,7 +75,7 @@ def test_codes_that_mean_one_network_count_once(space, quality, latency):
     codes = np.stack([row] * len(space.slots[slot].choices))
     codes[:, slot] = range(len(codes))
     dropped = Problem(space, quality, latency, 100)
-    result = dropped.evaluate(codes)
+    result, _ = dropped.evaluate(codes)
     assert len(dropped.candidates) == 1
     assert len(np.unique(result, axis=0)) == 1
     codes[:, depth] = len(space.slots[depth].choices) - 1
@@ -84,3 +91,62 @@ def test_candidates_say_what_they_are(space, quality, latency, rng):
         assert candidate.architecture == architecture
         assert candidate.macs == space.macs(architecture)
     assert problem.front() == front_of(list(problem.candidates.values()))
+
+
+def test_a_candidate_knows_its_sizes(space, quality, latency, tiny_network):
+    problem = Problem(space, quality, latency, 1, sizes=Sizes.of_network(tiny_network))
+    problem.evaluate(np.array([space.encode(space.largest)]))
+    (one,) = problem.candidates.values()
+    assert one.n_parameters == sum(p.numel() for p in tiny_network.extract(space.largest).parameters())
+    assert one.model_bytes > one.n_parameters / 2
+
+
+def test_nothing_feasible_gives_the_nearest_seen(space, quality, latency, rng):
+    impossible = [Limit("max_latency", "latency", 1.0, is_upper=True)]
+    problem = Problem(space, quality, latency, 30, limits=impossible)
+    problem.evaluate(space.sample_codes(60, rng))
+    assert not problem.has_feasible
+    (nearest,) = problem.front()
+    assert nearest.latency_us == min(c.latency_us for c in problem.candidates.values())
+    assert problem.hypervolume() == 0
+
+
+def test_what_an_earlier_round_found_costs_nothing_and_has_latencies_of_now(space, quality, latency, rng):
+    first = Problem(space, quality, latency, 10)
+    first.evaluate(space.sample_codes(40, rng))
+    slower = SimpleNamespace(predict_codes=lambda codes: 2 * latency.predict_codes(codes))
+    second = Problem(space, quality, slower, 5)
+    second.adopt(first.candidates.values())
+    assert second.n_evaluated == 0
+    for architecture, candidate in second.candidates.items():
+        assert candidate.latency_us == pytest.approx(2 * first.candidates[architecture].latency_us)
+    second.evaluate(space.sample_codes(40, rng))
+    assert second.n_evaluated == 5
+    assert second.is_used_up
+
+
+def test_the_reference_is_the_extremes_within_the_limits(space, quality, latency):
+    ends = np.array([space.encode(space.largest), space.encode(space.smallest)])
+    problem = Problem(space, quality, latency, 2)
+    problem.evaluate(ends)
+    us, q = latency.predict_codes(ends), quality.of_codes(ends)
+    assert problem.reference().to_json(problem.objectives) == {
+        "worst": {"accuracy": pytest.approx(q[1]), "latency": pytest.approx(us[0])},
+        "best": {"accuracy": pytest.approx(q[0]), "latency": pytest.approx(us[1])},
+    }
+    bounded = Problem(space, quality, latency, 2, limits=[Limit("x", "latency", us.mean(), is_upper=True)])
+    bounded.evaluate(ends)
+    assert bounded.reference().worst[1] == pytest.approx(us.mean())
+
+
+def test_history_rises_to_the_hypervolume(space, quality, latency, rng):
+    problem = Problem(space, quality, latency, 60)
+    problem.evaluate(np.array([space.encode(space.largest), space.encode(space.smallest)]))
+    problem.evaluate(space.sample_codes(200, rng))
+    found = history_of(problem, problem.reference())
+    volumes = [one["hypervolume"] for one in found]
+    assert [one["evaluations"] for one in found] == list(range(1, 61))
+    assert volumes == sorted(volumes)
+    assert volumes[-1] == pytest.approx(problem.hypervolume())
+    assert found[-1]["n_front"] == len(problem.front())
+    assert len(history_of(problem, problem.reference(), n_points=7)) == 7

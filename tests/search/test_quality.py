@@ -116,7 +116,7 @@ def other_table(cache):
 def test_a_damaged_cache_is_named(make, space, tmp_path, damage):
     quality = make()
     quality.of(space.smallest)
-    quality._db.close()
+    quality.evaluations._db.close()
     damage(tmp_path / "search" / "evaluations.sqlite")
     with pytest.raises(OvnasError, match=r"evaluations\.sqlite"):
         make().of(space.smallest)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import contextlib
 import csv
 import io
@@ -15,13 +14,15 @@ from typing import Any
 import pytest
 
 from predictor import train as predictor_train
+from predictor.dataset import load_dataset
 from predictor.macs import MacsPredictor
 from predictor.saved import save
 from profiling import collect
 from profiling.machine import has_vnni, read_machine, read_target
 from profiling.plan import Plan
+from profiling.store import Store
 from search import run
-from supernet import OvnasError, Study, train
+from supernet import Study, train
 from supernet.checkpoint import make_network
 
 KINDS = {"ir", "onnx", "weights", "architecture", "card"}
@@ -73,10 +74,30 @@ def test_no_supernet(capsys, folder):
     assert "python -m supernet.train" in refused(capsys, folder, "--predictor", "macs")
 
 
-@pytest.mark.parametrize("option", ["--evaluations", "--finalists"])
+@pytest.mark.parametrize("option", ["--evaluations", "--finalists", "--rounds"])
 @pytest.mark.parametrize("value", ["0", "-3"])
 def test_counts_must_be_positive(capsys, folder, option, value):
     assert f"{option} must be >= 1, but got {value}" in refused(capsys, folder, option, value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--objectives", "accuracy,speed"), "no objective 'speed'"),
+        (("--max-latency", "8"), "--max-latency must be a latency like 8ms"),
+        (("--min-speedup", "0"), "--min-speedup must be > 0"),
+        (("--max-accuracy-drop", "-1"), "--max-accuracy-drop must be >= 0"),
+        (("--max-size", "big"), "--max-size must be a size like 2MB"),
+        (("--predictor", "measure", "--rounds", "2"), "--rounds refreshes a predictor"),
+    ],
+)
+def test_options_that_make_no_sense(capsys, folder, options, message):
+    assert message in refused(capsys, folder, *options)
+
+
+def test_an_accuracy_drop_needs_data(capsys, folder, write_study):
+    write_study(folder, data="none")
+    assert "needs data" in refused(capsys, folder, "--max-accuracy-drop", "1")
 
 
 def test_negative_seed(capsys, folder):
@@ -170,7 +191,7 @@ def test_search_json_holds_the_agreed_keys(result):
     value = result.value
     assert json.loads((result.folder / "search.json").read_text()) == value
     assert {"schema_version", "study", "machine", "target", "seconds"} <= value.keys()
-    assert (value["schema_version"], value["study"]) == (2, "tiny")
+    assert (value["schema_version"], value["study"]) == (3, "tiny")
     assert value["machine"]["cpu_model"] == read_machine()["cpu_model"]
     assert {"top1_fp32", "top1_int8", "latency_us", "throughput_sps", "macs"} <= value["baseline"].keys()
     assert {"latency_predicted", "accuracy_measured"} <= value["evaluations"].keys()
@@ -293,26 +314,62 @@ def test_no_finalist_of_an_earlier_search_is_left(again):
 
 
 @pytest.mark.slow
-def test_too_small_an_accuracy_drop_is_explained(with_data, monkeypatch):
-    def nothing(front, n, *, min_quality):
-        return []
+def test_figures_come_with_their_uncertainty(result):
+    value = result.value
+    for one in value["finalists"]:
+        measured = one["measured"]
+        for name in ("speedup", "throughput_speedup", "speedup_fp32"):
+            low, high = measured[f"{name}_interval"]
+            assert 0 < low <= high
+            assert low * 0.8 < measured[name] < high * 1.25
+        assert measured["is_faster"] == (measured["speedup_interval"][0] > 1)
+        assert one["is_feasible"] == (one["violations"] == [])
+        assert one["model_bytes"] == Path(one["files"]["ir"]).with_suffix(".bin").stat().st_size
+    assert value["baseline"]["fp32"]["latency_us"] > 0
+    volumes = [one["hypervolume"] for one in value["history"]]
+    assert volumes == sorted(volumes)
+    if value["is_accuracy"]:
+        top1, n = value["baseline"]["top1_int8"], value["n_test"]
+        assert value["baseline"]["top1_int8_se"] == pytest.approx((top1 * (1 - top1) / n) ** 0.5)
 
-    monkeypatch.setattr("search.selection.pick_finalists", nothing)
-    with pytest.raises(
-        OvnasError, match=r"no architecture within 100 points of the pre-trained model's \d"
-    ) as caught:
-        run.search(argparse.Namespace(**arguments(with_data)))
-    assert re.search(r"among 12; the nearest has [\d.]+% at [\d.]+ ms", str(caught.value))
+
+@pytest.mark.slow
+def test_all_evaluated_architectures_are_in_a_file(with_data):
+    with (with_data.folder / "candidates.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == with_data.value["evaluations"]["accuracy_measured"]
+    by_name = {row["architecture"]: row for row in rows}
+    for one in with_data.value["finalists"]:
+        row = by_name[one["architecture"]]
+        assert float(row["quality"]) == one["predicted"]["top1"]
+        assert int(row["macs"]) == one["macs"]
+        assert int(row["n_parameters"]) == one["n_parameters"]
+        assert int(row["model_bytes"]) == pytest.approx(one["model_bytes"], rel=0.1)
 
 
-def arguments(result: Result) -> dict[str, Any]:
-    return {
-        "study": result.options[1],
-        "runs_dir": result.folder.parents[1],
-        "seed": 0,
-        "json": True,
-        "debug": True,
-        "predictor": "xgb",
-        "evaluations": 12,
-        "finalists": 2,
-    }
+@pytest.mark.slow
+def test_finalists_are_measured_for_the_predictor_too_and_judge_none(with_data):
+    with Store.open(with_data.folder.parent / "profiling/measurements.sqlite") as store:
+        records = {str(r.architecture): r for r in store.records()}
+    for one in with_data.value["finalists"]:
+        assert records[one["architecture"]].kernels
+    added = {name for name, r in records.items() if r.chosen_as == "finalist"}
+    assert added <= {one["architecture"] for one in with_data.value["finalists"]}
+    data = load_dataset([with_data.folder.parent / "profiling/measurements.sqlite"])
+    assert not added & {str(e.record.architecture) for e in data.test}
+
+
+@pytest.mark.slow
+def test_nothing_feasible_gives_the_nearest_and_another_exit_code(with_data, tmp_path, capsys):
+    shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
+    options = [*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--max-latency", "1us"]
+    options.remove("--json")
+    assert run.main(options) == 2
+    line = capsys.readouterr().err
+    assert re.search(
+        r"none of 12 architectures seen keeps to --max-latency 0.001ms .*the nearest is w\S+", line
+    )
+    value = json.loads((tmp_path / "runs/tiny/search/search.json").read_text())
+    assert [one["is_feasible"] for one in value["finalists"]] == [False]
+    assert value["finalists"][0]["violations"][0].startswith("max_latency: ")
+    assert Path(value["finalists"][0]["files"]["ir"]).is_file()

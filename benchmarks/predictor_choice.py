@@ -1,0 +1,135 @@
+"""What a good latency predictor is worth:
+
+    python benchmarks/predictor_choice.py --study digits --runs-dir runs
+
+on a study that is trained and has both predictors. One search by each, with the same seed and evaluations;
+the front of each is measured in interleaved rounds, as profiling does, and for each accuracy the network that
+each front would choose is compared. Accuracies are kept in the study's search/evaluations.sqlite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from results_file import write_result
+
+from predictor.bootstrap import interval, resamples
+from predictor.saved import load
+from predictor.train import predictor_folder
+from profiling.block import even_blocks, time_block
+from profiling.budget import BLOCK
+from profiling.beginning import set_up
+from profiling.load import level_of
+from profiling.lock import measuring
+from profiling.machine import read_machine, read_target
+from profiling.timing import ratio
+from search.algorithms.registry import make_algorithm
+from search.latency import Predicted
+from search.material import load_material
+from search.problem import Candidate, Problem
+from search.selection import pick_finalists
+from search.sizes import Sizes
+from supernet import cli
+from supernet.architecture import Architecture
+from supernet.errors import OvnasError
+from supernet.study import Study
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--study", default="digits")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--predictors", nargs=2, default=("xgb", "macs"), metavar="NAME")
+    parser.add_argument("--evaluations", type=int, default=100)
+    parser.add_argument("--networks", type=int, default=16, help="of each front, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    try:
+        value = choice(arguments)
+    except OvnasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    one, other = arguments.predictors
+    for row in value["decisions"]:
+        found = ", ".join(f"{name} {row[name]:.4f}" for name in (one, other))
+        print(f"at {row['quality']:.4f}: {found} of the baseline's latency")
+    low, high = value["gain_interval"]
+    print(f"chosen through {one}: {value['gain']:.3f}x faster at the same accuracy ({low:.3f} to {high:.3f})")
+    write_result(f"predictor_choice-{value['study']}", value)
+    return 0
+
+
+def choice(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Searches, measures and compares; "gain" is the geometric mean over all decisions."""
+    study = Study.load(arguments.study)
+    target = read_target(study.target)
+    cache = arguments.runs_dir / study.name / "search" / "evaluations.sqlite"
+    material, quality = load_material(study, arguments.runs_dir, target, cache)
+    fronts: dict[str, list[Candidate]] = {}
+    for name in arguments.predictors:
+        saved = load(predictor_folder(study, arguments.runs_dir, name))
+        saved.require(read_machine(), target)
+        problem = Problem(
+            material.network.space, quality, Predicted(saved, study.name), arguments.evaluations,
+            sizes=Sizes.of_network(material.network),
+        )  # fmt: skip
+        make_algorithm("guided").search(problem, np.random.default_rng(arguments.seed))
+        fronts[name] = pick_finalists(problem.front(), arguments.networks)
+        print(f"{name}: {problem.n_evaluated} evaluations, {len(fronts[name])} networks", flush=True)
+    measured = _measure(study, [c.architecture for front in fronts.values() for c in front], arguments)
+    decisions = decide(fronts, measured)
+    one, other = arguments.predictors
+    gains = np.log([row[other] / row[one] for row in decisions])
+    means = gains[resamples(len(gains))].mean(axis=1)
+    return {
+        "study": study.name,
+        "target": target,
+        "seed": arguments.seed,
+        "evaluations": arguments.evaluations,
+        "predictors": list(arguments.predictors),
+        "networks": {name: len(front) for name, front in fronts.items()},
+        "decisions": decisions,
+        "gain": float(np.exp(gains.mean())),
+        "gain_interval": [float(np.exp(end)) for end in interval(means).to_json()],
+    }
+
+
+def _measure(
+    study: Study, architectures: list[Architecture], arguments: argparse.Namespace
+) -> dict[Architecture, float]:
+    """Latencies over the maximal network's."""
+    rng = np.random.default_rng([arguments.seed, 17])
+    distinct = list(dict.fromkeys(architectures))
+    rng.shuffle(distinct)  # type: ignore[arg-type]
+    with measuring():
+        bench, _ = set_up(study, cli.console(arguments), is_new=False)
+        found: dict[Architecture, float] = {}
+        for block in even_blocks(distinct, BLOCK):
+            for architecture, rounds in zip(block, time_block(bench, block, rng), strict=True):
+                found[architecture] = ratio(rounds, level_of(bench.target))
+    return found
+
+
+def decide(fronts: dict[str, list[Candidate]], measured: dict[Architecture, float]) -> list[dict[str, float]]:
+    """For each accuracy that every front can offer, the measured latency of what each would choose: its own
+    fastest, as it predicts, of at least that accuracy."""
+    least = min(max(c.quality for c in front) for front in fronts.values())
+    rows = []
+    for quality in sorted({c.quality for front in fronts.values() for c in front if c.quality <= least}):
+        row = {"quality": quality}
+        for name, front in fronts.items():
+            chosen = min((c for c in front if c.quality >= quality), key=lambda c: c.latency_us)
+            row[name] = measured[chosen.architecture]
+        rows.append(row)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Search algorithms by name, one file each; see `search.algorithms.registry`."""

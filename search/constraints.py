@@ -1,0 +1,139 @@
+"""Hard constraints in the user's words, as limits that a search keeps to and finalists are held against."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from supernet.errors import OvnasError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Constraints", "Limit", "parse_count", "parse_latency", "parse_size"]
+
+_LATENCY = {"us": 1.0, "ms": 1e3, "s": 1e6}
+_COUNT = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+_SIZE = {"b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 2.0**10, "mib": 2.0**20}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound of one objective: at most `bound` if `is_upper`, else at least. `option` is the constraint
+    that it comes from."""
+
+    option: str
+    objective: str
+    bound: float
+    is_upper: bool
+
+    def excess(self, values: Floats) -> Floats:
+        """How far beyond the bound, relative to it; 0 where it is kept. In the shape of `values`."""
+        import numpy as np
+
+        scale = abs(self.bound) or 1.0
+        beyond = (values - self.bound) if self.is_upper else (self.bound - values)
+        # Half a part in a million is rounding.
+        return np.maximum(beyond / scale - 5e-7, 0.0)
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """None where the user set none. `max_accuracy_drop` is in points below the INT8 baseline,
+    `min_speedup` a ratio of latencies to it."""
+
+    max_latency_us: float | None = None
+    min_speedup: float | None = None
+    max_accuracy_drop: float | None = None
+    max_macs: float | None = None
+    max_size_bytes: float | None = None
+
+    def limits(self, baseline_us: float, baseline_quality: float | None) -> tuple[Limit, ...]:
+        """What they mean beside a baseline of this latency (microseconds) and accuracy (a fraction; None:
+        not measured, then no drop is limited)."""
+        found = []
+        if self.max_latency_us is not None:
+            found.append(Limit("max_latency", "latency", self.max_latency_us, is_upper=True))
+        if self.min_speedup is not None:
+            found.append(Limit("min_speedup", "latency", baseline_us / self.min_speedup, is_upper=True))
+        if self.max_accuracy_drop is not None and baseline_quality is not None:
+            least = baseline_quality - self.max_accuracy_drop / 100
+            found.append(Limit("max_accuracy_drop", "accuracy", least, is_upper=False))
+        if self.max_macs is not None:
+            found.append(Limit("max_macs", "macs", self.max_macs, is_upper=True))
+        if self.max_size_bytes is not None:
+            found.append(Limit("max_size", "model_size", self.max_size_bytes, is_upper=True))
+        return tuple(found)
+
+    def violations(
+        self, found: Mapping[str, float | None], baseline: Mapping[str, float | None]
+    ) -> list[str]:
+        """One text a constraint that measured figures break. Both mappings hold latency_us, top1 (None:
+        not measured), macs and model_bytes."""
+        latency, base_us = _number(found["latency_us"]), _number(baseline["latency_us"])
+        result = []
+        if self.max_latency_us is not None and latency > self.max_latency_us:
+            result.append(f"max_latency: {latency / 1e3:.4g} ms > {self.max_latency_us / 1e3:.4g} ms")
+        if self.min_speedup is not None and base_us / latency < self.min_speedup:
+            result.append(f"min_speedup: {base_us / latency:.3g}x < {self.min_speedup:.4g}x")
+        top1, base_top1 = found["top1"], baseline["top1"]
+        if self.max_accuracy_drop is not None and top1 is not None and base_top1 is not None:
+            drop = 100 * (base_top1 - top1)
+            if drop > self.max_accuracy_drop + 1e-6:
+                result.append(f"max_accuracy_drop: {drop:.2f} points > {self.max_accuracy_drop:g} points")
+        if self.max_macs is not None and (macs := _number(found["macs"])) > self.max_macs:
+            result.append(f"max_macs: {macs / 1e6:.4g} million > {self.max_macs / 1e6:.4g} million")
+        if self.max_size_bytes is not None and (size := _number(found["model_bytes"])) > self.max_size_bytes:
+            result.append(f"max_size: {size / 1e6:.4g} MB > {self.max_size_bytes / 1e6:.4g} MB")
+        return result
+
+    def to_json(self) -> dict[str, float | None]:
+        """Its fields."""
+        return asdict(self)
+
+    @property
+    def options(self) -> str:
+        """Those that are set, as the user would write them."""
+        texts = {
+            "max_latency_us": lambda v: f"--max-latency {v / 1e3:g}ms",
+            "min_speedup": lambda v: f"--min-speedup {v:g}",
+            "max_accuracy_drop": lambda v: f"--max-accuracy-drop {v:g}",
+            "max_macs": lambda v: f"--max-macs {v / 1e6:g}M",
+            "max_size_bytes": lambda v: f"--max-size {v / 1e6:g}MB",
+        }
+        own: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return " ".join(texts[name](value) for name, value in own.items() if value is not None)
+
+
+def _number(value: float | None) -> float:
+    if value is None:
+        raise ValueError("a figure that a constraint needs is missing")
+    return float(value)
+
+
+def parse_latency(text: str, option: str) -> float:
+    """Microseconds of "8ms", "750us" or "0.1s". Raises OvnasError for anything else."""
+    return _parse(text, option, _LATENCY, "a latency like 8ms, 750us or 0.1s")
+
+
+def parse_count(text: str, option: str) -> float:
+    """A count like "40M", "1.2G" or "40000000". Raises OvnasError for anything else."""
+    return _parse(text, option, _COUNT, "a count like 40M or 1.2G")
+
+
+def parse_size(text: str, option: str) -> float:
+    """Bytes of "2MB", "500kB" or "1.5MiB". Raises OvnasError for anything else."""
+    return _parse(text, option, _SIZE, "a size like 2MB, 500kB or 1.5MiB")
+
+
+def _parse(text: str, option: str, units: dict[str, float], what: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Z]*)", text.strip())
+    unit = match[2].lower() if match else ""
+    if match is None or unit not in units or float(match[1]) <= 0:
+        raise OvnasError(f"{option} must be {what}, but got {text!r}")
+    return float(match[1]) * units[unit]

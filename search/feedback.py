@@ -1,0 +1,88 @@
+"""Finalists' measurements go back: into the profiling database, and from there into the predictor."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supernet.study import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from supernet.architecture import Architecture
+
+__all__ = ["can_retrain", "retrain", "store_finalists"]
+
+
+def store_finalists(
+    study: Study,
+    runs_dir: Path,
+    architectures: Sequence[Architecture],
+    rng: np.random.Generator,
+    out: Console,
+) -> int:
+    """Measures those that are not in the study's database yet by profiling's own protocol (sliced graphs,
+    kernels and rounds) and adds them as "finalist"; returns how many. 0 where nothing was collected here, or
+    under other conditions.
+
+    The caller holds the measuring lock.
+    """
+    from profiling.beginning import set_up
+    from profiling.block import even_blocks, measure_block
+    from profiling.budget import BLOCK
+    from profiling.collect import store_path
+    from profiling.store import Store
+    from supernet.errors import OvnasError
+
+    path = store_path(study, runs_dir)
+    if not path.is_file():
+        return 0
+    with Store.open(path) as store:
+        known = set(store.architectures())
+    fresh = [a for a in dict.fromkeys(architectures) if a not in known]
+    if not fresh:
+        return 0
+    bench, meta = set_up(study, out, is_new=False)
+    try:
+        with Store.create_or_open(path, meta) as store:
+            for block in even_blocks(fresh, BLOCK):
+                for one in measure_block(bench, block, rng):
+                    store.add(one.architecture, one.rounds, one.kernels, one.prepare_s, "finalist")
+    except OvnasError as error:  # the search's own result does not depend on it
+        out.print(f"note: finalists were not added to the measurements: {error}", soft_wrap=True)
+        return 0
+    return len(fresh)
+
+
+def can_retrain(study: Study, runs_dir: Path, name: str) -> bool:
+    """Whether a predictor is of this study alone, saved under its kind's name, so that it is clear how."""
+    from predictor.registry import ADAPTED, PREDICTORS
+    from predictor.saved import load
+    from predictor.train import predictor_folder
+
+    saved = load(predictor_folder(study, runs_dir, name))
+    return name in PREDICTORS and name != ADAPTED and list(saved.plans) == [study.name]
+
+
+def retrain(arguments: argparse.Namespace, name: str) -> None:
+    """Trains the predictor again, on all that the database holds now."""
+    from predictor import train
+
+    train.train(
+        argparse.Namespace(
+            study=arguments.study,
+            runs_dir=arguments.runs_dir,
+            seed=arguments.seed,
+            json=arguments.json,
+            predictor=name,
+            also=[],
+            name=None,
+            tune=False,
+            base=None,
+            measurements=None,
+        )
+    )

@@ -1,0 +1,101 @@
+"""search.json, and the files beside it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.card import write_card
+from search.csv_files import write_candidates
+from search.history import history_of
+from search.result import SCHEMA_VERSION, Finalist, baseline_value, finalist_value
+
+if TYPE_CHECKING:
+    from search.latency import LatencySource
+    from search.problem import Problem
+    from search.rounds import Workshop
+    from supernet.study import Study
+
+__all__ = ["search_value", "write_search"]
+
+
+def search_value(
+    study: Study,
+    arguments: argparse.Namespace,
+    workshop: Workshop,
+    source: LatencySource,
+    problem: Problem,
+    finalists: list[Finalist],
+    folder: Path,
+    machine: dict[str, Any],
+) -> dict[str, Any]:
+    """search.json's value, but for its seconds."""
+    from profiling.machine import throughput_target
+
+    settings, material, target = workshop.settings, workshop.material, workshop.target
+    splits = material.splits
+    n_test = None if splits is None else len(splits.test)  # type: ignore[arg-type]
+    is_accuracy, home = workshop.quality.is_accuracy, folder / "finalists"
+    reference = problem.reference()
+    beside = finalists[-1].beside
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.name,
+        "machine": machine,
+        "target": target,
+        "throughput_target": throughput_target(target),
+        "seed": settings.seed,
+        "command": getattr(arguments, "command", "python -m search.run"),
+        "algorithm": settings.algorithm,
+        "predictor": settings.predictor,
+        "quality": workshop.quality.name,
+        "is_accuracy": is_accuracy,
+        "objectives": [objective.name for objective in settings.objectives],
+        "constraints": settings.constraints.to_json(),
+        "evaluations": {
+            "accuracy_measured": problem.n_evaluated_in_all if is_accuracy else 0,
+            "latency_predicted": problem.n_predicted,
+            "latency_measured": 0 if source.is_known else problem.n_evaluated_in_all,
+        },
+        "history": history_of(problem, reference),
+        "reference_point": reference.to_json(settings.objectives),
+        "baseline_quality": workshop.baseline_quality,
+        "machine_speed": source.baseline_us / beside.baseline.latency_us,
+        "calibration_samples": len(material.calibration),
+        "batchnorm_samples": None if material.batchnorm_samples is None else len(material.batchnorm_samples),
+        "n_test": n_test,
+        "baseline": baseline_value(workshop.baseline, beside, n_test, home),
+        "finalists": [
+            finalist_value(
+                finalist, workshop.baseline, settings.constraints,
+                is_accuracy=is_accuracy, mode=target["mode"], n_test=n_test, home=home,
+            )
+            for finalist in finalists
+        ],
+        "layers": source.layers([f.built.architecture for f in finalists]),
+        "mlperf": None,
+    }  # fmt: skip
+
+
+def write_search(
+    value: dict[str, Any], workshop: Workshop, problem: Problem, finalists: list[Finalist], folder: Path
+) -> None:
+    """All files; an earlier search's are replaced once these are complete."""
+    from search.report import write_page
+    from supernet.checkpoint import write_json
+
+    built = [workshop.baseline, *(f.built for f in finalists)]
+    for network, one in zip(built, (value["baseline"], *value["finalists"]), strict=True):
+        card = {**one, "onnx_checked_by": network.exported.onnx_checked_by}
+        write_card(card, value, network.exported.files["ir"].parent)
+    home = folder / "finalists"
+    shutil.rmtree(home, ignore_errors=True)
+    workshop.folder.rename(home)
+    candidates, front = list(problem.candidates.values()), problem.front()
+    chosen = [f.built.candidate for f in finalists if f.built.candidate is not None]
+    write_candidates(candidates, folder / "candidates.csv", is_accuracy=workshop.quality.is_accuracy)
+    write_candidates(front, folder / "front.csv", is_accuracy=workshop.quality.is_accuracy)
+    write_json(value, folder / "search.json")
+    write_page(value, candidates, front, chosen, folder / "report.html")

@@ -1,0 +1,32 @@
+"""A fixed part of a split, held in memory where it fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+__all__ = ["MOST_BYTES", "evenly"]
+
+# Decoding images for every architecture would take longer than judging it.
+MOST_BYTES = 2**29
+
+
+def evenly(images: Dataset[Any], n: int) -> Dataset[Any]:
+    """`n` images spread evenly over the split (all: 0, or more than there are), decoded once if they take no
+    more than MOST_BYTES."""
+    total = len(images)  # type: ignore[arg-type]
+    kept = total if n <= 0 else min(n, total)
+    places = [int(i) for i in np.unique(np.linspace(0, total - 1, kept).round().astype(int))]
+    if kept == total and isinstance(images, TensorDataset):
+        return images
+    part: Dataset[Any] = images if kept == total else Subset(images, places)
+    if not places or images[0][0].numel() * 4 * len(places) > MOST_BYTES:
+        return part
+    pairs = [images[i] for i in places]
+    return TensorDataset(
+        torch.stack([image for image, _ in pairs]),
+        torch.stack([torch.as_tensor(label) for _, label in pairs]),
+    )

@@ -1,0 +1,81 @@
+"""What a search can optimise, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from supernet.errors import OvnasError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Values = Mapping[str, Floats]  # one array of shape (n,) an objective, in the objective's own unit
+
+__all__ = ["DEFAULT", "OBJECTIVES", "Objective", "parse_objectives", "points_of", "register"]
+
+FEWEST, MOST = 2, 3
+
+
+@dataclass(frozen=True)
+class Objective:
+    """`name` as the user writes it; its values are in `unit`."""
+
+    name: str
+    unit: str
+    is_maximised: bool
+
+
+OBJECTIVES: dict[str, Objective] = {}
+
+
+def register(objective: Objective) -> None:
+    """Makes it known. Raises ValueError if its name is taken."""
+    if objective.name in OBJECTIVES:
+        raise ValueError(f"an objective is registered as {objective.name!r} already")
+    OBJECTIVES[objective.name] = objective
+
+
+# On the validation split; for a study without data, its declared stand-in.
+register(Objective("accuracy", "fraction", is_maximised=True))
+# Predicted, or measured where the benchmark is in the loop.
+register(Objective("latency", "us", is_maximised=False))
+register(Objective("throughput", "samples/s", is_maximised=True))
+register(Objective("macs", "MACs", is_maximised=False))
+register(Objective("parameters", "parameters", is_maximised=False))
+# Of the INT8 model's weights file.
+register(Objective("model_size", "bytes", is_maximised=False))
+
+DEFAULT = (OBJECTIVES["accuracy"], OBJECTIVES["latency"])
+
+
+def parse_objectives(names: Sequence[str]) -> tuple[Objective, ...]:
+    """The objectives of these names, in their order.
+
+    Raises OvnasError for an unknown name, one given twice, too few or too many, and for latency beside
+    throughput, which are one and the same for a given number of streams.
+    """
+    for name in names:
+        if name not in OBJECTIVES:
+            raise OvnasError(f"there is no objective {name!r}{nearest(name, OBJECTIVES)}")
+    if len(set(names)) != len(names):
+        raise OvnasError(f"each objective may be given once, but got {','.join(names)}")
+    if not FEWEST <= len(names) <= MOST:
+        raise OvnasError(f"a search takes {FEWEST} or {MOST} objectives, but got {len(names)}")
+    if {"latency", "throughput"} <= set(names):
+        raise OvnasError("throughput is streams x batch / latency, so take one of the two as an objective")
+    return tuple(OBJECTIVES[name] for name in names)
+
+
+def points_of(objectives: Sequence[Objective], values: Values) -> Floats:
+    """The values as points to minimise, shape (n, n_objectives)."""
+    import numpy as np
+
+    signs = [-1.0 if o.is_maximised else 1.0 for o in objectives]
+    columns = [
+        sign * np.asarray(values[o.name], dtype=np.float64) for o, sign in zip(objectives, signs, strict=True)
+    ]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,162 @@
+"""search.json: what was asked, searched, built and measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.constraints import Constraints
+from search.finalists import Built, Measured, Measurement
+
+__all__ = ["SCHEMA_VERSION", "Finalist", "baseline_value", "finalist_value", "is_inside", "nearest_of"]
+
+# 1: first.
+# 2: the interval of a finalist's predicted latency.
+# 3: objectives and constraints; history of hypervolume; intervals of speed-ups, the FP32 baseline; standard
+#    errors; rounds; sizes.
+SCHEMA_VERSION = 3
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One built and measured network beside the baselines of its own round. `interval_us` is that of its
+    predicted latency, at the speed of the machine at which the baseline takes `baseline_us`."""
+
+    built: Built
+    measured: Measured
+    beside: Measurement
+    interval_us: list[float | None]
+    baseline_us: float
+    round: int
+
+
+def is_inside(finalist: Finalist) -> bool | None:
+    """Whether the measured latency lies in the predicted interval, at that speed of the machine; None without
+    a finite interval."""
+    low, high = finalist.interval_us
+    if low is None or high is None:
+        return None
+    return low <= finalist.baseline_us / finalist.measured.speedup.value <= high
+
+
+def baseline_value(built: Built, beside: Measurement, n_test: int | None, home: Path) -> dict[str, Any]:
+    """The INT8 pre-trained model, and its FP32 latencies."""
+    return {
+        "architecture": str(built.architecture),
+        **_sizes(built),
+        **_accuracies(built, n_test),
+        "latency_us": beside.baseline.latency_us,
+        "throughput_sps": beside.baseline.throughput_sps,
+        "fp32": {
+            "latency_us": beside.fp32.latency_us,
+            "throughput_sps": beside.fp32.throughput_sps,
+        },
+        "speedup_fp32": beside.baseline.speedup_fp32.value,
+        "speedup_fp32_interval": beside.baseline.speedup_fp32.interval,
+        "int8_layers": [built.n_int8_layers, built.n_layers],
+        "files": _files(built, home),
+    }
+
+
+def finalist_value(
+    finalist: Finalist,
+    baseline: Built,
+    constraints: Constraints,
+    *,
+    is_accuracy: bool,
+    mode: str,
+    n_test: int | None,
+    home: Path,
+) -> dict[str, Any]:
+    """One entry of "finalists"; `mode` is the target's."""
+    built, measured = finalist.built, finalist.measured
+    candidate = built.candidate
+    assert candidate is not None
+    is_throughput = mode == "throughput"
+    deciding = measured.throughput_speedup if is_throughput else measured.speedup
+    violations = _violations(finalist, baseline, constraints)
+    return {
+        "architecture": str(built.architecture),
+        **_sizes(built),
+        "predicted": {
+            "latency_us": candidate.latency_us,
+            "interval_us": finalist.interval_us,
+            "top1": candidate.quality if is_accuracy else None,
+        },
+        "measured": {
+            "latency_us": measured.latency_us,
+            "throughput_sps": measured.throughput_sps,
+            "speedup": measured.speedup.value,
+            "speedup_interval": measured.speedup.interval,
+            "throughput_speedup": measured.throughput_speedup.value,
+            "throughput_speedup_interval": measured.throughput_speedup.interval,
+            "speedup_fp32": measured.speedup_fp32.value,
+            "speedup_fp32_interval": measured.speedup_fp32.interval,
+            "is_faster": deciding.interval[0] > 1,
+            **_accuracies(built, n_test),
+        },
+        "is_inside_interval": is_inside(finalist),
+        "is_feasible": not violations,
+        "violations": violations,
+        "int8_layers": [built.n_int8_layers, built.n_layers],
+        "files": _files(built, home),
+        "round": finalist.round,
+    }
+
+
+def nearest_of(finalists: Sequence[Finalist], baseline: Built, constraints: Constraints) -> int:
+    """The place of the one that is measured nearest to keeping all constraints, by relative excess."""
+
+    def excess(finalist: Finalist) -> float:
+        import numpy as np
+
+        found = _figures(finalist.built, finalist.measured)
+        values = {
+            "latency": found["latency_us"],
+            "accuracy": found["top1"],
+            "macs": found["macs"],
+            "model_size": found["model_bytes"],
+        }
+        limits = constraints.limits(finalist.beside.baseline.latency_us, baseline.top1_int8)
+        return sum(float(limit.excess(np.array([values[limit.objective]]))[0]) for limit in limits)
+
+    return min(range(len(finalists)), key=lambda i: excess(finalists[i]))
+
+
+def _violations(finalist: Finalist, baseline: Built, constraints: Constraints) -> list[str]:
+    base = _figures(baseline, finalist.beside.baseline)
+    return constraints.violations(_figures(finalist.built, finalist.measured), base)
+
+
+def _figures(built: Built, measured: Measured) -> dict[str, float | None]:
+    return {
+        "latency_us": measured.latency_us,
+        "top1": built.top1_int8,
+        "macs": built.macs,
+        "model_bytes": built.model_bytes,
+    }
+
+
+def _sizes(built: Built) -> dict[str, Any]:
+    return {
+        "macs": built.macs,
+        "n_parameters": built.n_parameters,
+        "model_bytes": built.model_bytes,
+    }
+
+
+def _accuracies(built: Built, n_test: int | None) -> dict[str, Any]:
+    """`top1_int8_se` is the standard error of a share of `n_test` images."""
+    top1 = built.top1_int8
+    error = None if top1 is None or not n_test else math.sqrt(top1 * (1 - top1) / n_test)
+    return {"top1_fp32": built.top1_fp32, "top1_int8": top1, "top1_int8_se": error}
+
+
+def _files(built: Built, home: Path) -> dict[str, str]:
+    """Where the files of a network lie once they have been moved to `home`."""
+    folder = built.exported.files["ir"].parent.name
+    files = {kind: str(home / folder / path.name) for kind, path in built.exported.files.items()}
+    return {**files, "card": str(home / folder / "card.json")}

@@ -1,0 +1,128 @@
+"""One round of a search: evaluate, choose, build, measure. A further one starts from a predictor that has
+learned from the finalists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.algorithms.registry import make_algorithm
+from search.finalists import Built, build, measure
+from search.latency import LatencySource
+from search.material import Material
+from search.problem import Candidate, Problem
+from search.quality import Quality
+from search.result import Finalist
+from search.selection import pick_finalists
+from search.settings import Settings
+from search.sizes import Sizes
+from supernet import cli
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Workshop", "make_problem", "run_round", "search_problem"]
+
+# Evaluations of a stand-in cost nothing, so a search may take many.
+STAND_IN_EVALUATIONS = 20_000
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all rounds share. `baseline_quality` is the INT8 baseline's accuracy on what the search judges
+    on, None without data."""
+
+    settings: Settings
+    material: Material
+    quality: Quality
+    target: dict[str, Any]
+    baseline: Built
+    baseline_quality: float | None
+    folder: Path
+    lock: Callable[[], AbstractContextManager[None]]
+    out: Console
+
+
+def make_problem(
+    settings: Settings,
+    material: Material,
+    quality: Quality,
+    source: LatencySource,
+    target: dict[str, Any],
+    baseline_quality: float | None,
+    *,
+    earlier: Sequence[Candidate] = (),
+    on_evaluation: Callable[[int], None] = lambda n: None,
+) -> Problem:
+    """The problem that the settings describe; `earlier` candidates are known from the start."""
+    problem = Problem(
+        source.space,
+        quality,
+        source,
+        settings.evaluations or STAND_IN_EVALUATIONS,
+        on_evaluation,
+        objectives=settings.objectives,
+        limits=settings.constraints.limits(source.baseline_us, baseline_quality),
+        sizes=Sizes.of_network(material.network),
+        is_latency_known=source.is_known,
+        samples_in_flight=target["streams"] * target["batch"],
+    )
+    problem.adopt(earlier)
+    return problem
+
+
+def search_problem(
+    workshop: Workshop, source: LatencySource, earlier: Sequence[Candidate], number: int
+) -> Problem:
+    """Runs the algorithm; every new candidate says that it is of this round."""
+    settings = workshop.settings
+    budget = settings.evaluations or STAND_IN_EVALUATIONS
+    with cli.progress(workshop.out) as bar:
+        task = bar.add_task(f"searching ({settings.algorithm})", total=budget, note="")
+        problem = make_problem(
+            settings, workshop.material, workshop.quality, source, workshop.target,
+            workshop.baseline_quality, earlier=earlier,
+            on_evaluation=lambda n: bar.update(task, completed=n) if n % 5 == 0 or n == budget else None,
+        )  # fmt: skip
+        make_algorithm(settings.algorithm).search(problem, np.random.default_rng(settings.seed))
+    known = {c.architecture for c in earlier}
+    for architecture, candidate in problem.candidates.items():
+        if architecture not in known:
+            problem.candidates[architecture] = replace(candidate, round=number)
+    return problem
+
+
+def run_round(
+    workshop: Workshop,
+    source: LatencySource,
+    before: Sequence[Finalist],
+    earlier: Sequence[Candidate],
+    number: int,
+) -> tuple[Problem, list[Finalist]]:
+    """Returns the problem with all its candidates, and this round's finalists."""
+    problem = search_problem(workshop, source, earlier, number)
+    built_before = {f.built.architecture for f in before}
+    front = [c for c in problem.front() if c.architecture not in built_before]
+    chosen = pick_finalists(front, workshop.settings.finalists)
+    if not chosen:
+        return problem, []
+    rng = np.random.default_rng([workshop.settings.seed, number])
+    with workshop.lock(), cli.progress(workshop.out) as bar:
+        task = bar.add_task("building finalists", total=len(chosen), note="")
+        networks = []
+        for i, candidate in enumerate(chosen, start=len(before) + 1):
+            networks.append(
+                build(workshop.material, candidate, workshop.folder / f"{i:02d}", workshop.target)
+            )
+            bar.update(task, advance=1)
+        measurement = measure(workshop.material, workshop.baseline, networks, workshop.target, rng, bar)
+    intervals = source.interval(np.array([c.latency_us for c in chosen]))
+    return problem, [
+        Finalist(built, one, measurement, ends, source.baseline_us, number)
+        for built, one, ends in zip(networks, measurement.finalists, intervals, strict=True)
+    ]

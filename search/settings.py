@@ -1,0 +1,129 @@
+"""What a search is asked for: the study's [search], and the options that take its place."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from search.algorithms.registry import ALGORITHMS
+from search.algorithms.registry import DEFAULT as DEFAULT_ALGORITHM
+from search.constraints import Constraints, parse_count, parse_latency, parse_size
+from search.objectives import OBJECTIVES, Objective, parse_objectives
+from supernet.errors import OvnasError, nearest
+from supernet.study import SearchSection, Study
+
+__all__ = ["MEASURE", "Settings", "add_options"]
+
+# In place of a predictor's name: the benchmark in the loop.
+MEASURE = "measure"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a search; what is left out comes from the study."""
+    parser.add_argument(
+        "--predictor",
+        default="xgb",
+        metavar="NAME",
+        help=f"a trained predictor of the study (default: xgb), or {MEASURE}: the benchmark in the loop",
+    )
+    parser.add_argument("--algorithm", choices=list(ALGORITHMS), help=f"default: {DEFAULT_ALGORITHM}")
+    parser.add_argument(
+        "--objectives", metavar="A,B", help=f"two or three of {', '.join(OBJECTIVES)} (accuracy,latency)"
+    )
+    parser.add_argument("--evaluations", type=int, metavar="N", help="real accuracy evaluations")
+    parser.add_argument("--finalists", type=int, metavar="N", help="how many to build and measure")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="go on, with a predictor that has learned from the finalists, while one of them falls outside "
+        "its interval, up to N times in all",
+    )
+    parser.add_argument("--max-latency", metavar="8ms", help="constraint: of one inference (us, ms, s)")
+    parser.add_argument("--min-speedup", type=float, metavar="X", help="constraint: over the INT8 baseline")
+    parser.add_argument(
+        "--max-accuracy-drop",
+        type=float,
+        metavar="POINTS",
+        help="constraint: points of top-1 below the INT8 baseline",
+    )
+    parser.add_argument("--max-macs", metavar="40M", help="constraint: multiply-accumulates of an image")
+    parser.add_argument("--max-size", metavar="2MB", help="constraint: of the INT8 weights file")
+    parser.add_argument(
+        "--mlperf",
+        nargs="?",
+        const="offline",
+        metavar="SCENARIO,...",
+        help="run LoadGen on the baseline and the finalists (default: offline)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="with --mlperf: seconds in place of the rules' 10 minutes"
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`evaluations` is None where neither the command nor data say how many."""
+
+    predictor: str
+    algorithm: str
+    objectives: tuple[Objective, ...]
+    constraints: Constraints
+    evaluations: int | None
+    finalists: int
+    rounds: int
+    seed: int
+    mlperf: tuple[str, ...]
+    is_quick: bool
+
+    @classmethod
+    def of(cls, study: Study, arguments: argparse.Namespace) -> Settings:
+        """Raises OvnasError for what makes no sense."""
+        section = study.search
+        has_data = study.data.name != "none"
+        for name in ("evaluations", "finalists", "rounds"):
+            value = getattr(arguments, name)
+            if value is not None and value < 1:
+                raise OvnasError(f"--{name} must be >= 1, but got {value}")
+        algorithm = arguments.algorithm or section.algorithm
+        if algorithm not in ALGORITHMS:
+            raise OvnasError(f"[search] algorithm: no {algorithm!r}{nearest(algorithm, ALGORITHMS)}")
+        if arguments.rounds > 1 and arguments.predictor == MEASURE:
+            raise OvnasError(
+                f"--rounds refreshes a predictor, and --predictor {MEASURE} has none; leave it out"
+            )
+        names = arguments.objectives.split(",") if arguments.objectives else section.objectives
+        return cls(
+            predictor=arguments.predictor,
+            algorithm=algorithm,
+            objectives=parse_objectives([name.strip() for name in names]),
+            constraints=_constraints(section, arguments, has_data=has_data),
+            evaluations=arguments.evaluations or (section.evaluations if has_data else None),
+            finalists=arguments.finalists or section.finalists,
+            rounds=arguments.rounds,
+            seed=arguments.seed,
+            mlperf=tuple(arguments.mlperf.split(",")) if arguments.mlperf else (),
+            is_quick=arguments.quick,
+        )
+
+
+def _constraints(section: SearchSection, arguments: argparse.Namespace, *, has_data: bool) -> Constraints:
+    drop = arguments.max_accuracy_drop
+    if drop is not None and not 0 <= drop < float("inf"):
+        raise OvnasError(f"--max-accuracy-drop must be >= 0 (points), but got {drop:g}")
+    if drop is not None and not has_data:
+        raise OvnasError("--max-accuracy-drop needs data, and this study has none; give it a [data] section")
+    if arguments.min_speedup is not None and not 0 < arguments.min_speedup < float("inf"):
+        raise OvnasError(f"--min-speedup must be > 0, but got {arguments.min_speedup:g}")
+    latency = arguments.max_latency or section.max_latency
+    macs, size = arguments.max_macs or section.max_macs, arguments.max_size or section.max_size
+    if drop is None:
+        drop = section.max_accuracy_drop
+    return Constraints(
+        max_latency_us=parse_latency(latency, "--max-latency") if latency else None,
+        min_speedup=arguments.min_speedup or section.min_speedup or None,
+        max_accuracy_drop=drop if has_data else None,
+        max_macs=parse_count(macs, "--max-macs") if macs else None,
+        max_size_bytes=parse_size(size, "--max-size") if size else None,
+    )
