@@ -20,9 +20,9 @@ from results_file import write_result
 from predictor.bootstrap import interval, resamples
 from predictor.saved import load
 from predictor.train import predictor_folder
+from profiling.beginning import set_up
 from profiling.block import even_blocks, time_block
 from profiling.budget import BLOCK
-from profiling.beginning import set_up
 from profiling.load import level_of
 from profiling.lock import measuring
 from profiling.machine import read_machine, read_target

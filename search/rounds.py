@@ -44,7 +44,7 @@ class Workshop:
     baseline: Built
     baseline_quality: float | None
     folder: Path
-    lock: Callable[[], AbstractContextManager[None]]
+    lock: Callable[[], AbstractContextManager[object]]
     out: Console
 
 
