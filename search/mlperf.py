@@ -184,7 +184,7 @@ def watcher(bar: Progress, title: str) -> Watch:
 
 def _print(found: Measurement, model: Path, out: Console) -> None:
     summary = found.summary
-    title = f"{model}, {found.scenario}"
+    title = f"{model.name}, {found.scenario}"
     rows = [[found.metric, f"{summary.value:.3f}"], ["LoadGen's verdict", summary.verdict]]
     rows += [[name, "yes" if passed else "NO"] for name, passed in summary.checks.items()]
     rows += [[f"{p:g}th percentile, ms", f"{ms:.3f}"] for p, ms in summary.percentiles_ms.items()]
@@ -197,7 +197,7 @@ def _print(found: Measurement, model: Path, out: Console) -> None:
     if not summary.is_valid:
         out.print(f"INVALID: not met: {', '.join(summary.failed()) or 'see the log'}")
     if found.is_quick:
-        out.print(f"{QUICK}; the rules ask for 10 minutes: leave out --quick")
+        out.print(f"{QUICK}; the rules ask for 10 minutes: leave out --quick", soft_wrap=True)
 
 
 if __name__ == "__main__":
