@@ -4,7 +4,8 @@ stays fixed and why, and whether all checks of `supernet/checks.py` hold.
 torchvision is no dependency of ovnas, so this needs an environment of its own:
 
     python3 -m venv zoo
-    zoo/bin/pip install torch==2.14.1 torchvision==0.29.1 openvino==2026.4.1 nncf==3.4.0 safetensors matplotlib
+    zoo/bin/pip install torch==2.14.1 torchvision==0.29.1
+    zoo/bin/pip install openvino==2026.4.1 nncf==3.4.0 safetensors matplotlib rich
     zoo/bin/python benchmarks/zoo_coverage.py
 
 Weights are random (BatchNorm statistics are estimated from noise, so that values stay within bounds). Each

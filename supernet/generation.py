@@ -181,6 +181,12 @@ class _Builder:
             block = self._inner_block(root)
             assert block is not None
             self._add_group(root, block, expand_slots)
+        for call in self.coupling.layers:
+            outputs = self.coupling.groups.resolve(call.outputs)
+            if all(segment.group is None for segment in outputs):
+                size = self.coupling.groups.size(outputs)
+                reason = "every bundle of its channels is cut by a split"
+                self.groups.append(Group(call.module, size, None, reason=reason))
 
     def _inner_block(self, root: int) -> ResidualBlock | None:
         """The smallest block that makes all of a root's channels without passing them on."""

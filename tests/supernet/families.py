@@ -361,7 +361,10 @@ FAMILIES: dict[str, Family] = {
     "mobilenet_v3": Family(mobilenet_v3, n_runs=1, n_kernels=2),
     "efficientnet": Family(efficientnet, n_runs=2, n_kernels=3),
     "densenet": Family(DenseNet),
-    "shufflenet_v2": Family(ShuffleNetV2),
+    "shufflenet_v2": Family(
+        ShuffleNetV2,
+        fixed=dict.fromkeys(("stage2.0.short.1.0[0][0]", "stage2.0.short.1.0[0][1]"), "no narrower choice"),
+    ),
     "squeezenet": Family(squeezenet),
     "inception": Family(TransformedInception, n_kernels=6),
     "regnet": Family(lambda: resnet(groups=2, excite=True), n_runs=2, n_kernels=1),

