@@ -33,10 +33,8 @@ def kernel_tables(plan: Plan, base_us: float, latency_us: Callable[[Sequence[Ker
     for planned in plan.kernels:
         slots = slots_of(plan, planned)
         codes = all_choices(plan, slots)
-        widths, inverse = np.unique(
-            plan.widths(planned, plan.space.group_sizes(codes)), axis=0, return_inverse=True
-        )
-        places = [distinct.setdefault(planned.sized(int(i), int(o)), len(distinct)) for i, o in widths]
+        sizes, inverse = np.unique(plan.shapes(planned, codes), axis=0, return_inverse=True)
+        places = [distinct.setdefault(planned.sized(*map(int, row)), len(distinct)) for row in sizes]
         alive = plan.space.alive(planned.block, codes).astype(np.float64)
         shapes.append((planned, slots, np.array(places)[inverse.reshape(-1)], alive))
     latency = latency_us(list(distinct))
@@ -59,6 +57,7 @@ def all_choices(plan: Plan, slots: Sequence[int]) -> NDArray[np.int64]:
 def slots_of(plan: Plan, planned: PlannedKernel) -> tuple[int, ...]:
     """The slots that a kernel depends on, ascending."""
     slots: set[int] = set() if planned.block is None else {planned.block.slot}
+    slots |= set() if planned.kernel_slot is None else {planned.kernel_slot}
     pending = [s.group for dim in (planned.inputs, planned.outputs) for s in dim]
     while pending:
         index = pending.pop()

@@ -27,16 +27,17 @@ __all__ = ["Plan", "PlannedKernel", "make_plan"]
 @dataclass(frozen=True)
 class PlannedKernel:
     """`kernel` is the maximal network's; `inputs` and `outputs` are its symbolic channels, alive when
-    `block` is kept. `layer` is the author's name of it."""
+    `block` is kept, cropped to what `kernel_slot` chooses. `layer` is the author's name of it."""
 
     layer: str
     kernel: Kernel
     inputs: Dim
     outputs: Dim
     block: Block | None
+    kernel_slot: int | None = None
 
-    def sized(self, in_channels: int, out_channels: int) -> Kernel:
-        """The kernel at a width. A dense kernel sees all input channels."""
+    def sized(self, in_channels: int, out_channels: int, height: int, width: int) -> Kernel:
+        """The kernel at a width, with sides of its own. A dense kernel sees all input channels."""
         is_dense = self.kernel.in_per_group == self.kernel.in_channels
         # A flattened map enters a linear layer with one channel a pixel: the same ratio holds.
         return dataclasses.replace(
@@ -44,6 +45,8 @@ class PlannedKernel:
             in_channels=in_channels,
             out_channels=out_channels,
             in_per_group=in_channels if is_dense else self.kernel.in_per_group,
+            kernel_height=height,
+            kernel_width=width,
         )
 
 
@@ -57,20 +60,27 @@ class Plan:
     def of(self, architecture: Architecture) -> list[Kernel]:
         """The kernels of one architecture, in execution order."""
         codes = np.array([self.space.encode(architecture)])
-        sizes = self.space.group_sizes(codes)
         return [
-            planned.sized(int(dim_size(planned.inputs, sizes)[0]), int(dim_size(planned.outputs, sizes)[0]))
+            planned.sized(*map(int, self.shapes(planned, codes)[0]))
             for planned in self.kernels
             if self.space.alive(planned.block, codes)[0]
         ]
 
-    def widths(self, planned: PlannedKernel, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Input and output channels for group sizes (n, n_groups): shape (n, 2)."""
-        return np.stack([dim_size(planned.inputs, sizes), dim_size(planned.outputs, sizes)], axis=1)
+    def shapes(self, planned: PlannedKernel, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Input and output channels, height and width of a kernel: shape (n_architectures, 4)."""
+        sizes = self.space.group_sizes(codes)
+        channels = [dim_size(planned.inputs, sizes), dim_size(planned.outputs, sizes)]
+        whole = (planned.kernel.kernel_height, planned.kernel.kernel_width)
+        sides = self.space.kernel_sides(whole, planned.kernel_slot, codes)
+        return np.concatenate([np.stack(channels, axis=1), sides], axis=1)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads back."""
-        return {"space": self.space.to_json(), "kernels": [asdict(k) for k in self.kernels]}
+        kernels = [asdict(k) for k in self.kernels]
+        for kernel in kernels:
+            if kernel["kernel_slot"] is None:  # as in files from before there were any
+                del kernel["kernel_slot"]
+        return {"space": self.space.to_json(), "kernels": kernels}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Plan:
@@ -83,6 +93,7 @@ class Plan:
                     inputs=dim_from_json(k["inputs"]),
                     outputs=dim_from_json(k["outputs"]),
                     block=None if k["block"] is None else Block(**k["block"]),
+                    kernel_slot=k.get("kernel_slot"),
                 )
                 for k in value["kernels"]
             )
@@ -98,22 +109,25 @@ def make_plan(graphs: SlicedGraphs, executed: list[ExecutedKernel]) -> Plan:
     """
     dims: list[tuple[Dim, ...]] = []
     planned: list[PlannedKernel] = []
+    kernel_slots = {layer.name: layer.kernel_slot for layer in graphs.space.layers}
     for item in executed:
         source = item.sources[0]
         inputs = _fixed(item.in_shape) if source < 0 else dims[source]
         outputs = _output_dims(graphs, item, inputs)
         dims.append(outputs)
         _check(graphs.space, item, inputs, outputs)
+        layer = layer_name(graphs, item)
         blocks = {graphs.blocks.get(name) for name in item.originals[:1]}
         if not item.originals:  # a reorder that the plugin put in goes with what it reads
             blocks = {planned[source].block if source >= 0 else None}
         planned.append(
             PlannedKernel(
-                layer=layer_name(graphs, item),
+                layer=layer,
                 kernel=item.kernel,
                 inputs=_channel(inputs),
                 outputs=_channel(outputs),
                 block=blocks.pop(),
+                kernel_slot=kernel_slots.get(layer) if item.kernel.macs else None,
             )
         )
     return Plan(graphs.space, tuple(planned))

@@ -9,7 +9,7 @@ from supernet.errors import OvnasError
 
 __all__ = ["Architecture"]
 
-_TEXT = re.compile(r"w(?P<width>[\d-]*)(_e(?P<expand>[\d.-]+))?(_d(?P<depth>[\d-]+))?")
+_TEXT = re.compile(r"w(?P<width>[\d-]*)(_e(?P<expand>[\d.-]+))?(_d(?P<depth>[\d-]+))?(_k(?P<kernel>[\d-]+))?")
 
 
 @dataclass(frozen=True, order=True)
@@ -17,14 +17,16 @@ class Architecture:
     """The choices that make one sub-network, each tuple in the order of its space's slots.
 
     `width`: channels of each free channel group. `expand`: ratio of a block's inner channels to its
-    output channels. `depth`: blocks kept in each run of skippable blocks.
+    output channels. `depth`: blocks kept in each run of skippable blocks. `kernel`: side of each elastic
+    kernel.
     `str()` gives a stable text, safe in a file name, that `parse` reads back:
-    ``w40-168_e0.2-0.25_d2-3``.
+    ``w40-168_e0.2-0.25_d2-3_k3-5``.
     """
 
     width: tuple[int, ...] = ()
     expand: tuple[float, ...] = ()
     depth: tuple[int, ...] = ()
+    kernel: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         parts = ["w" + "-".join(map(str, self.width))]
@@ -32,6 +34,8 @@ class Architecture:
             parts.append("e" + "-".join(f"{ratio:g}" for ratio in self.expand))
         if self.depth:
             parts.append("d" + "-".join(map(str, self.depth)))
+        if self.kernel:
+            parts.append("k" + "-".join(map(str, self.kernel)))
         return "_".join(parts)
 
     @classmethod
@@ -45,8 +49,9 @@ class Architecture:
                 width=tuple(int(v) for v in (match["width"] or "").split("-") if v),
                 expand=tuple(float(v) for v in (match["expand"] or "").split("-") if v),
                 depth=tuple(int(v) for v in (match["depth"] or "").split("-") if v),
+                kernel=tuple(int(v) for v in (match["kernel"] or "").split("-") if v),
             )
         except ValueError:
             raise OvnasError(
-                f"an architecture reads like 'w40-168_e0.2-0.25_d2-3', but got {text!r}"
+                f"an architecture reads like 'w40-168_e0.2-0.25_d2-3_k3-5', but got {text!r}"
             ) from None

@@ -57,7 +57,7 @@ def find_blocks(traced: TracedModel) -> list[ResidualBlock]:
                 entry.name,
                 exit_node.name,
                 frozenset(n.name for n in members),
-                is_identity=entry in operands and closed and same_shape,
+                is_identity=_reads(traced, operands, entry) and closed and same_shape,
             )
         )
     return blocks
@@ -77,6 +77,14 @@ def find_runs(blocks: list[ResidualBlock]) -> list[list[ResidualBlock]]:
         else:
             runs.append([block])
     return runs
+
+
+def _reads(traced: TracedModel, operands: list[fx.Node], entry: fx.Node) -> bool:
+    """Whether one of the operands is the entry itself, or only hands it on."""
+    names = {operand.name for operand in operands}
+    while handed := {traced.passed[name] for name in names if name in traced.passed} - names:
+        names |= handed
+    return entry.name in names
 
 
 def _with_activation(traced: TracedModel, addition: fx.Node, entry: fx.Node) -> fx.Node:

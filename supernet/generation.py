@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fnmatch
 import math
+from collections.abc import Iterable
 
 from torch import nn
 
 from supernet.blocks import ResidualBlock, find_blocks, find_runs
-from supernet.coupling import Coupling, follow_channels
+from supernet.coupling import Coupling, Dims
 from supernet.elastic import ElasticNetwork
-from supernet.errors import OvnasError
+from supernet.errors import OvnasError, nearest
+from supernet.following import follow_channels
 from supernet.graph import Example, reproduces, trace
+from supernet.kernels import kernel_choices
+from supernet.proof import Fault, find_fault
 from supernet.space import Block, Dim, Group, Layer, Segment, Slot, Space, make_divisible
 from supernet.study import SpaceSection
 
 __all__ = ["generate"]
+
+# Operations that turn out not to bear narrower tensors, before everything is fixed.
+MAX_FAULTS = 20
 
 
 def generate(model: nn.Module, example_input: Example, options: SpaceSection | None = None) -> ElasticNetwork:
@@ -22,38 +31,118 @@ def generate(model: nn.Module, example_input: Example, options: SpaceSection | N
 
     `example_input` is one batch as the model takes it (or a tuple of several inputs). What is not
     understood stays fixed, with a reason in `net.space.groups`. Raises OvnasError if the model cannot
-    be traced, or if the result would not reproduce it.
+    be traced, if the result would not reproduce it, or if an excluded layer is none of the model's.
     """
     options = options or SpaceSection()
     traced = trace(model, example_input)
     coupling = follow_channels(traced)
-    blocks = find_blocks(traced)
-    network = _Builder(coupling, blocks, options).build()
+    excluded = _excluded(coupling, options.exclude)
+    blocks = [_unless_excluded(block, coupling, excluded) for block in find_blocks(traced)]
+    network = _Builder(coupling, blocks, options, excluded).build()
+    for _ in range(MAX_FAULTS):
+        fault = find_fault(network, example_input)
+        if fault is None:
+            break
+        _freeze(coupling, fault)
+        network = _Builder(coupling, blocks, options, excluded).build()
+    else:
+        nothing = dataclasses.replace(options, max_dropped=0, kernel=())
+        _freeze_all(coupling, "sub-networks of this model do not run")
+        network = _Builder(coupling, blocks, nothing, excluded).build()
     if not reproduces(traced.module, network, example_input):
         raise OvnasError("the super-network's largest architecture does not reproduce the model")
     return network
 
 
+def _excluded(coupling: Coupling, patterns: Iterable[str]) -> frozenset[str]:
+    """Layers that any of the patterns names; their channels are fixed."""
+    names = [call.module for call in coupling.layers]
+    found: set[str] = set()
+    for pattern in patterns:
+        matches = set(fnmatch.filter(names, pattern))
+        if not matches:
+            raise OvnasError(
+                f"[space] exclude names no layer of the model: {pattern!r}{nearest(pattern, names)}"
+            )
+        found |= matches
+    for call in coupling.layers:
+        if call.module in found:
+            coupling.groups.freeze((call.outputs,), f"{call.module} is excluded")
+    return frozenset(found)
+
+
+def _unless_excluded(block: ResidualBlock, coupling: Coupling, excluded: frozenset[str]) -> ResidualBlock:
+    """A block with an excluded layer in it is never dropped."""
+    holds = any(call.module in excluded and call.node in block.nodes for call in coupling.layers)
+    return dataclasses.replace(block, is_identity=False) if holds else block
+
+
+def _freeze(coupling: Coupling, fault: Fault) -> None:
+    """Fixes what meets at the operation that failed, or everything if that is fixed already."""
+    node = next(n for n in coupling.traced.module.graph.nodes if n.name == fault.node)
+    made = coupling.dims[fault.node]
+    reached: list[Dims] = [*coupling.inputs_of(node), *(made if isinstance(made, list) else [made or ()])]
+    if any(coupling.groups.is_free(dim) for dims in reached for dim in dims):
+        for dims in reached:
+            coupling.groups.freeze(dims, f"{coupling.operation(node)} {fault.reason}")
+    else:
+        _freeze_all(coupling, f"{coupling.operation(node)} {fault.reason}")
+
+
+def _freeze_all(coupling: Coupling, reason: str) -> None:
+    coupling.groups.freeze(((Segment(root, 1),) for root in coupling.groups.roots()), reason)
+
+
 class _Builder:
     """Numbers slots and groups, in the network's order."""
 
-    def __init__(self, coupling: Coupling, blocks: list[ResidualBlock], options: SpaceSection) -> None:
-        self.coupling, self.blocks, self.options = coupling, blocks, options
+    def __init__(
+        self,
+        coupling: Coupling,
+        blocks: list[ResidualBlock],
+        options: SpaceSection,
+        excluded: frozenset[str],
+    ) -> None:
+        self.coupling, self.blocks, self.options, self.excluded = coupling, blocks, options, excluded
         self.runs = find_runs(blocks)
         self.slots: list[Slot] = []
         self.groups: list[Group] = []
         self.index_of_root: dict[int, int] = {}
         self.block_of_node: dict[str, Block] = {}
         self.node_of_layer = {call.module: call.node for call in coupling.layers}
+        self.kernel_slots: dict[str, int] = {}
+        self.fixed_kernels: dict[str, str] = {}
 
     def build(self) -> ElasticNetwork:
         runs = self._add_depth_slots()
         self._add_groups()
+        self._add_kernel_slots()
         space = Space(tuple(self.slots), tuple(self.groups), self._layers(), self.options.divisor)
-        dims = {
-            name: tuple(self._final(dim) for dim in dims) for name, dims in self.coupling.parameters.items()
-        }
-        return ElasticNetwork(self.coupling.traced.module, space, dims, runs)
+        coupling = self.coupling
+        return ElasticNetwork(
+            coupling.traced.module,
+            space,
+            {name: self._final_dims(dims) for name, dims in coupling.parameters.items()},
+            runs,
+            attributes={
+                path: {name: self._final_sizes(value) for name, value in attributes.items()}
+                for path, attributes in coupling.attributes.items()
+            },
+            numbers={
+                node: tuple(dataclasses.replace(n, dim=self._final(n.dim)) for n in numbers)
+                for node, numbers in coupling.numbers.items()
+                if numbers
+            },
+            kernels=self.kernel_slots,
+            fixed_kernels=self.fixed_kernels,
+            dims={
+                name: [self._final_dims(one) for one in dims]
+                if isinstance(dims, list)
+                else self._final_dims(dims)
+                for name, dims in coupling.dims.items()
+                if dims is not None
+            },
+        )
 
     def _add_depth_slots(self) -> dict[int, tuple[ResidualBlock, ...]]:
         result = {}
@@ -92,6 +181,12 @@ class _Builder:
             block = self._inner_block(root)
             assert block is not None
             self._add_group(root, block, expand_slots)
+        for call in self.coupling.layers:
+            outputs = self.coupling.groups.resolve(call.outputs)
+            if all(segment.group is None for segment in outputs):
+                size = self.coupling.groups.size(outputs)
+                reason = "every bundle of its channels is cut by a split"
+                self.groups.append(Group(call.module, size, None, reason=reason))
 
     def _inner_block(self, root: int) -> ResidualBlock | None:
         """The smallest block that makes all of a root's channels without passing them on."""
@@ -103,9 +198,9 @@ class _Builder:
         return min(candidates, key=lambda b: len(b.nodes), default=None)
 
     def _output_root(self, block: ResidualBlock) -> int | None:
-        dims = self.coupling.dims[block.exit]
-        segments = self.coupling.groups.resolve(dims[1]) if len(dims) > 1 else ()
-        return segments[0].group if len(segments) == 1 else None
+        dims = self.coupling.resolve(self.coupling.dims[block.exit])
+        found = [segment for dim in dims for segment in dim if segment.group is not None]
+        return found[0].group if len(found) == 1 else None
 
     def _add_group(
         self, root: int, block: ResidualBlock | None, expand_slots: dict[str, int] | None = None
@@ -117,21 +212,27 @@ class _Builder:
             if block is not None and expand_slots is not None and self.options.expand:
                 slot, parent, reason = self._expand_slot(n_units, block, expand_slots)
             else:
-                slot, reason = self._width_slot(name, n_units, producers)
+                slot, reason = self._width_slot(root, name, n_units, producers)
         self.index_of_root[root] = len(self.groups)
         self.groups.append(Group(name, n_units, slot, parent, reason))
 
-    def _width_slot(self, name: str, n_units: int, producers: list[str]) -> tuple[int | None, str]:
-        channels = min(
-            self.coupling.groups.size(self.coupling.groups.resolve(call.outputs))
-            for call in self.coupling.layers
-            if call.module in producers
+    def _channels_per_unit(self, root: int, producers: list[str]) -> int:
+        """The fewest channels of a producing layer that a unit stands for."""
+        outputs = [c.outputs for c in self.coupling.layers if c.module in producers]
+        counts = (
+            sum(s.per_unit for s in self.coupling.groups.resolve(dim) if s.group == root) for dim in outputs
         )
-        divisor = max(1, self.options.divisor // max(1, channels // n_units))
-        sizes = {min(n_units, make_divisible(n_units * r, divisor)) for r in self.options.width}
+        return min((n for n in counts if n), default=1)
+
+    def _width_slot(self, root: int, name: str, n_units: int, producers: list[str]) -> tuple[int | None, str]:
+        per_unit = max(1, self._channels_per_unit(root, producers))
+        divisor = max(1, self.options.divisor // per_unit)
+        least = math.ceil(self.options.min_channels / per_unit)
+        sizes = {min(n_units, max(least, make_divisible(n_units * r, divisor))) for r in self.options.width}
         choices = tuple(sorted(sizes | {n_units}))
         if len(choices) == 1:
-            return None, f"{n_units} channels have no narrower choice at divisor {divisor}"
+            floor = f" and at least {self.options.min_channels} channels" if least > 1 else ""
+            return None, f"{n_units} channels have no narrower choice at divisor {divisor}{floor}"
         nodes = [self.node_of_layer[p] for p in producers]
         places = {self.block_of_node.get(node) for node in nodes}
         block = places.pop() if len(places) == 1 else None
@@ -156,6 +257,38 @@ class _Builder:
             self.slots.append(Slot(f"{self._label(block)} expand", "expand", tuple(ratios), place))
         return expand_slots[key], parent, ""
 
+    def _add_kernel_slots(self) -> None:
+        if not self.options.kernel:
+            return
+        for name, nodes in self._calls().items():
+            module = self.coupling.traced.module.get_submodule(name)
+            choices, reason = kernel_choices(module, self.options.kernel)
+            if choices and name in self.excluded:
+                choices, reason = (), "it is excluded"
+            if choices:
+                places = {self.block_of_node.get(node) for node in nodes}
+                self.kernel_slots[name] = len(self.slots)
+                block = places.pop() if len(places) == 1 else None
+                self.slots.append(Slot(f"{name} kernel", "kernel", choices, block))
+            elif reason:
+                self.fixed_kernels[name] = reason
+
+    def _calls(self) -> dict[str, list[str]]:
+        """The nodes that call each convolution."""
+        calls: dict[str, list[str]] = {}
+        for call in self.coupling.layers:
+            if not isinstance(self.coupling.traced.module.get_submodule(call.module), nn.Linear):
+                calls.setdefault(call.module, []).append(call.node)
+        return calls
+
+    def _final_dims(self, dims: Dims) -> Dims:
+        return tuple(self._final(dim) for dim in dims)
+
+    def _final_sizes(self, value: Dim | Dims) -> Dim | Dims:
+        """Of an attribute: one dimension, or several."""
+        is_one = not value or isinstance(value[0], Segment)
+        return self._final(value) if is_one else self._final_dims(value)  # type: ignore[arg-type]
+
     def _final(self, dim: Dim) -> Dim:
         """`dim` with final group indices; roots that no layer makes are fixed."""
         groups = self.coupling.groups
@@ -176,7 +309,10 @@ class _Builder:
         shape = traced.shapes[call.node]
         in_per_group, kernel, positions = None, (1, 1), math.prod(shape[1:-1])
         if not isinstance(module, nn.Linear):
-            assert isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
+            assert isinstance(module, _CONVOLUTIONS)
+            if isinstance(module, _TRANSPOSED):
+                node = next(n for n in traced.module.graph.nodes if n.name == call.node)
+                shape = traced.shapes[node.all_input_nodes[0].name]
             positions = math.prod(shape[2:])
             kernel = (module.kernel_size[0], math.prod(module.kernel_size[1:]))
             if module.groups > 1:
@@ -190,4 +326,9 @@ class _Builder:
             kernel=kernel,
             n_positions=positions,
             block=self.block_of_node.get(call.node),
+            kernel_slot=self.kernel_slots.get(call.module),
         )
+
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)

@@ -21,12 +21,14 @@ TOLERANCE = 1e-5
 @dataclass(frozen=True)
 class TracedModel:
     """`module` holds a copy of the model's modules; `shapes` has each tensor node's shape by node name
-    (a tuple of shapes for a node that returns several tensors). `opaque` are modules that could not be
+    (a list of shapes for a node that returns several tensors). `passed` are nodes that only hand on a
+    tensor that they read, by the name of the node that made it. `opaque` are modules that could not be
     traced into, with the reason."""
 
     module: fx.GraphModule
     shapes: dict[str, Any]
     opaque: dict[str, str]
+    passed: dict[str, str]
 
 
 def as_tuple(example: Example) -> tuple[Tensor, ...]:
@@ -66,7 +68,7 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
             raise OvnasError(f"the model's traced graph does not run: {error}") from error
     if not _close(expected, actual):
         raise OvnasError("the traced graph gives another output than the model; is it random?")
-    return TracedModel(module, recorder.shapes, tracer.opaque)
+    return TracedModel(module, recorder.shapes, tracer.opaque, recorder.passed)
 
 
 def reproduces(expected: nn.Module, actual: nn.Module, example: Example) -> bool:
@@ -107,10 +109,16 @@ class _ShapeRecorder(fx.Interpreter):
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.shapes: dict[str, Any] = {}
+        self.passed: dict[str, str] = {}
 
     def run_node(self, n: fx.Node) -> Any:
+        read = {m: self.env[m] for m in n.all_input_nodes if isinstance(self.env.get(m), Tensor)}
+        versions = {m: value._version for m, value in read.items()}
         result = super().run_node(n)
         self.shapes[n.name] = _shape(result)
+        for source, value in read.items():
+            if result is value and value._version == versions[source] and n.op != "output":
+                self.passed[n.name] = source.name
         return result
 
 

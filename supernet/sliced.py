@@ -8,7 +8,6 @@ space's channel groups through the quantised graph, starting at the layers, whic
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +17,12 @@ import numpy as np
 from torch import Tensor
 
 from supernet.architecture import Architecture
+from supernet.channels import ChannelGroups
 from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.graph import as_tuple
 from supernet.int8 import convert_with_taps, quantize
+from supernet.reshaping import reshape
 from supernet.space import Block, Dim, Layer, Segment
 
 if TYPE_CHECKING:
@@ -35,13 +36,33 @@ _LAYER_NAME = re.compile(r"__module\.(?P<path>.+?)/aten::(?:_?convolution\w*|lin
 
 @dataclass(frozen=True)
 class _Cut:
-    """The constant at input `port` of node `consumer` has dimensions `dims`; `is_shape` if it holds the
-    target shape of a Reshape, whose numbers follow `dims`."""
+    """The constant at input `port` of node `consumer` has dimensions `dims`; `is_shape` if it holds sizes
+    (the target of a Reshape, the lengths of a split), which follow `dims`. The last axes of an elastic kernel
+    are cropped to what its slot chooses: `crop` is the slot, and how many axes."""
 
     consumer: str
     port: int
     dims: Dims
     is_shape: bool = False
+    crop: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class _Padding:
+    """Convolution `node` has an elastic kernel: what it loses, its padding does."""
+
+    node: str
+    kernel_slot: int
+    sides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Number:
+    """Attribute `name` of `node` repeats the size of `dim`."""
+
+    node: str
+    name: str
+    dim: Dim
 
 
 class SlicedGraphs:
@@ -66,6 +87,9 @@ class SlicedGraphs:
         }
         self._layers = {layer.name: layer for layer in self.space.layers}
         self._cuts: list[_Cut] = []
+        self._paddings: list[_Padding] = []
+        self._numbers: list[_Number] = []
+        self._further: dict[tuple[str, int], Dims] = {}  # dimensions of outputs behind the first
         self.outputs: dict[str, Dims] = {}
         self.layer_of_node: dict[str, str] = {}
         self._follow()
@@ -75,7 +99,7 @@ class SlicedGraphs:
         """The INT8 graph of one architecture, a new model."""
         from openvino import opset13 as ops
 
-        units = self.space.units(architecture)
+        units, sides = self.space.units(architecture), self.space.kernels(architecture)
         model = self.maximal.clone()
         nodes = {node.get_friendly_name(): node for node in model.get_ordered_ops()}
         for cut in self._cuts:
@@ -85,10 +109,16 @@ class SlicedGraphs:
                 value = _shape_for(constant.data, cut.dims, units)
             else:
                 value = self._sliced(constant.data, cut.dims, units)
+                if cut.crop is not None:
+                    value = _cropped(value, sides[cut.crop[0]], n_axes=cut.crop[1])
             if value.shape != constant.data.shape or cut.is_shape:
                 replacement = ops.constant(np.ascontiguousarray(value), constant.get_element_type())
                 replacement.set_friendly_name(constant.get_friendly_name())
                 consumer.input(cut.port).replace_source_output(replacement.output(0))
+        for padding in self._paddings:
+            _shrink_padding(nodes[padding.node], padding.sides, sides[padding.kernel_slot])
+        for number in self._numbers:
+            nodes[number.node].set_attribute(number.name, _size(number.dim, units))
         for slot, kept in self.space.kept(architecture).items():
             dropped = self._runs[slot][kept:]
             if dropped:  # the run's last exit is read from the first dropped block's entry
@@ -136,15 +166,18 @@ class SlicedGraphs:
             return
         shape = tuple(node.output(0).shape)
         rule = _RULES.get(kind)
-        if rule is None or any(output.get_target_inputs() for output in node.outputs()[1:]):
+        n_read = sum(bool(output.get_target_inputs()) for output in node.outputs()[1:])
+        if rule is None or (n_read and kind not in _SPLITS):
             self._require_fixed(node, data)
             self.outputs[name] = tuple((Segment(None, n),) for n in shape)
             return
         self.outputs[name] = rule(self, node, sources, shape)
 
     def _dims_of(self, value: Any) -> Dims:
-        if value.get_index() > 0:  # only where `_visit` has found all channels fixed
-            return tuple((Segment(None, n),) for n in value.shape)
+        if value.get_index() > 0:
+            known = self._further.get((value.get_node().get_friendly_name(), value.get_index()))
+            # Otherwise `_visit` has found all channels fixed.
+            return known or tuple((Segment(None, n),) for n in value.shape)
         return self.outputs[value.get_node().get_friendly_name()]
 
     def _require_fixed(self, node: Any, data: list[Dims]) -> None:
@@ -154,7 +187,7 @@ class SlicedGraphs:
                 "channels cannot be followed; fix the layers around it"
             )
 
-    def _assign(self, node: Any, port: int, dims: Dims) -> None:
+    def _assign(self, node: Any, port: int, dims: Dims, crop: tuple[int, int] | None = None) -> None:
         """Gives the constant (sub)graph at an input its dimensions, broadcast to `dims`."""
         source = node.input_value(port).get_node()
         shape = tuple(source.output(0).shape)
@@ -162,7 +195,9 @@ class SlicedGraphs:
             (Segment(None, 1),) if n == 1 else dim
             for n, dim in zip(shape, dims[len(dims) - len(shape) :], strict=True)
         )
-        if all(segment.group is None for dim in own for segment in dim):
+        if len(shape) < len(dims) or (crop and all(n == 1 for n in shape[-crop[1] :])):
+            crop = None  # scales and zero points
+        if crop is None and all(segment.group is None for dim in own for segment in dim):
             return
         for n, dim in zip(shape, own, strict=True):
             if n != sum(s.per_unit * self._full(s.group) for s in dim):
@@ -172,10 +207,10 @@ class SlicedGraphs:
                 )
         kind = source.get_type_name()
         if kind == "Constant":
-            self._cuts.append(_Cut(node.get_friendly_name(), port, own))
+            self._cuts.append(_Cut(node.get_friendly_name(), port, own, crop=crop))
         elif kind in _ELEMENTWISE:
             for inner in range(source.get_input_size()):
-                self._assign(source, inner, own)
+                self._assign(source, inner, own, crop)
         else:
             raise OvnasError(f"a weight passes a {kind}, which cannot be sliced")
 
@@ -187,6 +222,16 @@ class SlicedGraphs:
             raise OvnasError(f"the quantised graph's {name!r} is no layer of the space")
         self.layer_of_node[name] = layer.name
         return layer
+
+    def _assign_kernel(self, node: Any, layer: Layer, dims: Dims) -> None:
+        """Gives a convolution's weights their dimensions, and crops them if the layer's kernel is elastic."""
+        if layer.kernel_slot is None:
+            self._assign(node, 1, dims)
+            return
+        n_axes = len(node.get_attributes()["strides"])
+        self._assign(node, 1, dims, (layer.kernel_slot, n_axes))
+        sides = tuple(sum(s.per_unit for s in dim) for dim in dims[-n_axes:])
+        self._paddings.append(_Padding(node.get_friendly_name(), layer.kernel_slot, sides))
 
     def _find_blocks(self) -> dict[str, Block]:
         nodes = {node.get_friendly_name(): node for node in self.maximal.get_ordered_ops()}
@@ -248,12 +293,40 @@ def _is_quantised(node: Any) -> bool:
     return bool(node.get_type_name() == "FakeQuantize")
 
 
+def _cropped(weights: Any, side: int, *, n_axes: int) -> Any:
+    """The centre of a convolution's weights, whose last axes are those of the kernel."""
+    for axis in range(weights.ndim - n_axes, weights.ndim):
+        whole = weights.shape[axis]
+        kept = min(whole, side)
+        weights = weights.take(range((whole - kept) // 2, (whole + kept) // 2), axis=axis)
+    return weights
+
+
+def _shrink_padding(node: Any, sides: tuple[int, ...], side: int) -> None:
+    attributes = node.get_attributes()
+    if attributes["auto_pad"] != "explicit":
+        return
+    steps = zip(sides, attributes["dilations"], strict=True)
+    lost = [step * (whole - min(whole, side)) // 2 for whole, step in steps]
+    for name in ("pads_begin", "pads_end"):
+        node.set_attribute(name, [n - less for n, less in zip(attributes[name], lost, strict=True)])
+
+
+def _size(dim: Dim, units: tuple[int, ...]) -> int:
+    return sum(s.per_unit * (1 if s.group is None else units[s.group]) for s in dim)
+
+
+def _per(dim: Dim, bundle: int) -> Dim:
+    """`dim` counted in bundles of so many elements."""
+    return tuple(Segment(s.group, s.per_unit // bundle) for s in dim)
+
+
 def _shape_for(target: Any, dims: Dims, units: tuple[int, ...]) -> Any:
     """A Reshape's target with each explicit size of a shrunk dimension replaced."""
     result = np.array(target)
     for axis, dim in enumerate(dims):
         if result[axis] > 0:
-            result[axis] = sum(s.per_unit * (1 if s.group is None else units[s.group]) for s in dim)
+            result[axis] = _size(dim, units)
     return result
 
 
@@ -275,7 +348,7 @@ def _convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None], sha
     assert x is not None
     _expect(graph, node, layer.inputs, x[1])
     rest = tuple((Segment(None, n),) for n in node.input_value(1).get_node().output(0).shape[2:])
-    graph._assign(node, 1, (layer.outputs, layer.inputs, *rest))
+    graph._assign_kernel(node, layer, (layer.outputs, layer.inputs, *rest))
     return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
 
 
@@ -284,13 +357,27 @@ def _group_convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None
     assert x is not None
     _expect(graph, node, layer.inputs, x[1])
     weights = node.input_value(1).get_node().output(0).shape
-    (segment,) = layer.outputs
-    unit = (
-        (Segment(None, weights[0]),)
-        if segment.group is None
-        else (Segment(segment.group, segment.per_unit // weights[1]),)
-    )
-    graph._assign(node, 1, (unit, *((Segment(None, n),) for n in weights[1:])))
+    rest = tuple((Segment(None, n),) for n in weights[1:])
+    graph._assign_kernel(node, layer, (_per(layer.outputs, weights[1]), *rest))
+    return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
+
+
+def _transposed(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    layer, x = graph._layer(node), sources[0]
+    assert x is not None
+    _expect(graph, node, layer.inputs, x[1])
+    rest = tuple((Segment(None, n),) for n in node.input_value(1).get_node().output(0).shape[2:])
+    graph._assign(node, 1, (layer.inputs, layer.outputs, *rest))
+    return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
+
+
+def _transposed_groups(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    layer, x = graph._layer(node), sources[0]
+    assert x is not None
+    _expect(graph, node, layer.inputs, x[1])
+    weights = node.input_value(1).get_node().output(0).shape
+    rest = tuple((Segment(None, n),) for n in weights[1:])
+    graph._assign(node, 1, (_per(layer.inputs, weights[1]), *rest))
     return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
 
 
@@ -324,21 +411,101 @@ def _reduction(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape
 
 
 def _reshape(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
-    """Flattening of (B, C, H, W) to (B, C*H*W), and the way back where H and W are 1."""
     x = sources[0]
     assert x is not None
-    leading = x[:2]
-    free = [i for i, dim in enumerate(x) if any(s.group is not None for s in dim)]
-    repeat = math.prod(sum(s.per_unit for s in dim) for dim in x[2:]) if free in ([], [1]) else 0
-    if free == [1] and len(shape) >= 2 and shape[0] == sum(s.per_unit for s in x[0]):
-        channels = tuple(Segment(s.group, s.per_unit * repeat) for s in leading[1])
-        size = sum(s.per_unit * graph._full(s.group) for s in channels)
-        if shape[1] == size and math.prod(shape[2:]) == 1:
-            dims = (x[0], channels, *((Segment(None, 1),) for _ in shape[2:]))
-            graph._cuts.append(_Cut(node.get_friendly_name(), 1, dims, is_shape=True))
-            return dims
-    graph._require_fixed(node, [x])
-    return tuple((Segment(None, n),) for n in shape)
+    fixed_dims: Dims = tuple((Segment(None, n),) for n in shape)
+    if not any(graph.space.is_free(dim) for dim in x):
+        return fixed_dims
+    target = node.input_value(1).get_node()
+    groups = _groups_of(graph)
+    made = None
+    if target.get_type_name() == "Constant":
+        varies = [int(n) == -1 for n in target.data]
+        made = reshape(groups, x, tuple(shape), varies=varies, reason="")
+    # Where channels would have to be cut or joined anew, the graph is not what the space describes.
+    if made is None or groups.n_groups != len(graph.space.groups):
+        graph._require_fixed(node, [x])
+        return fixed_dims
+    graph._cuts.append(_Cut(node.get_friendly_name(), 1, made, is_shape=True))
+    return made
+
+
+def _groups_of(graph: SlicedGraphs) -> ChannelGroups:
+    groups = ChannelGroups()
+    for group in graph.space.groups:
+        index = groups.new(group.name, group.n_units)
+        if group.slot is None:
+            groups.freeze([(Segment(index, 1),)], group.reason)
+    return groups
+
+
+def _splitting(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    """Split and VariadicSplit: a split in equal parts stays only where nothing can be chosen."""
+    x = sources[0]
+    assert x is not None
+    name = node.get_friendly_name()
+    axis = int(node.input_value(1).get_node().data) % len(x)
+    lengths = [int(output.shape[axis]) for output in node.outputs()]
+    groups = _groups_of(graph)
+    pieces = groups.cut(x[axis], lengths)
+    if groups.n_groups != len(graph.space.groups) or node.get_type_name() == "Split":
+        graph._require_fixed(node, [(x[axis],)])
+    assert pieces is not None
+    for i, piece in enumerate(pieces):
+        graph._further[name, i] = (*x[:axis], piece, *x[axis + 1 :])
+    if node.get_type_name() == "VariadicSplit":
+        graph._cuts.append(_Cut(name, 2, tuple(pieces), is_shape=True))
+    return graph._further[name, 0]
+
+
+def _group_normalization(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    x = sources[0]
+    assert x is not None
+    for port in (1, 2):
+        graph._assign(node, port, (x[1],))
+    n_groups = int(node.get_attributes()["num_groups"])
+    if n_groups > 1 and graph.space.is_free(x[1]):
+        n_channels = sum(s.per_unit * graph._full(s.group) for s in x[1])
+        number = _Number(node.get_friendly_name(), "num_groups", _per(x[1], n_channels // n_groups))
+        graph._numbers.append(number)
+    return x
+
+
+def _normalization(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    x = sources[0]
+    assert x is not None
+    return x
+
+
+def _squeeze(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    x = sources[0]
+    assert x is not None
+    axes = {int(a) % len(x) for a in np.atleast_1d(node.input_value(1).get_node().data)}
+    return tuple(dim for i, dim in enumerate(x) if i not in axes)
+
+
+def _unsqueeze(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    x = sources[0]
+    assert x is not None
+    axes = {int(a) % len(shape) for a in np.atleast_1d(node.input_value(1).get_node().data)}
+    rest = iter(x)
+    return tuple((Segment(None, 1),) if i in axes else next(rest) for i in range(len(shape)))
+
+
+def _softmax(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    x = sources[0]
+    assert x is not None
+    graph._require_fixed(node, [(x[int(node.get_attributes()["axis"])],)])
+    return x
+
+
+def _pad(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    x = sources[0]
+    assert x is not None
+    amounts = np.stack([node.input_value(port).get_node().data for port in (1, 2)])
+    padded = {i for i, pair in enumerate(amounts.T) if pair.any()}
+    graph._require_fixed(node, [tuple(x[i] for i in padded)])
+    return tuple((Segment(None, shape[i]),) if i in padded else dim for i, dim in enumerate(x))
 
 
 def _concatenation(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
@@ -383,6 +550,8 @@ _ELEMENTWISE = {
     "SoftPlus", "Abs", "Negative", "Exp", "Sqrt",
 }  # fmt: skip
 
+_SPLITS = ("Split", "VariadicSplit")
+
 # Operations whose output holds only values of their first input, so that NNCF quantises before them.
 _LEVELS_STAY = {"MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}
 
@@ -391,7 +560,19 @@ _RULES: dict[str, Callable[[SlicedGraphs, Any, list[Dims | None], Any], Dims]] =
     "Parameter": lambda graph, node, sources, shape: tuple((Segment(None, n),) for n in shape),
     "Convolution": _convolution,
     "GroupConvolution": _group_convolution,
+    "ConvolutionBackpropData": _transposed,
+    "GroupConvolutionBackpropData": _transposed_groups,
     "MatMul": _matmul,
+    "GroupNormalization": _group_normalization,
+    "MVN": _normalization,
+    "SoftMax": _softmax,
+    "Softmax": _softmax,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Pad": _pad,
+    **dict.fromkeys(_SPLITS, _splitting),
+    "AdaptiveAvgPool": _spatial,
+    "AdaptiveMaxPool": _spatial,
     "MaxPool": _spatial,
     "AvgPool": _spatial,
     "Interpolate": _spatial,

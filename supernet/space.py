@@ -21,8 +21,8 @@ from supernet.errors import OvnasError
 
 __all__ = ["Block", "Dim", "Group", "Layer", "Segment", "Slot", "Space", "make_divisible"]
 
-Kind = Literal["width", "expand", "depth"]
-KINDS: tuple[Kind, ...] = ("width", "expand", "depth")
+Kind = Literal["width", "expand", "depth", "kernel"]
+KINDS: tuple[Kind, ...] = ("width", "expand", "depth", "kernel")
 Codes = NDArray[np.int64]
 
 
@@ -85,7 +85,9 @@ class Layer:
     """What the model's author wrote: a convolution or a linear layer with symbolic channels.
 
     `in_per_group` is the fixed number of input channels of each convolution group, or None for a dense
-    layer, which sees all of `inputs`. `n_positions` is the number of output pixels of one image.
+    layer, which sees all of `inputs`. `n_positions` is the number of output pixels of one image (input
+    pixels of a transposed convolution). A kernel with a slot is cropped to the chosen side where it is
+    longer.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Layer:
     kernel: tuple[int, int]
     n_positions: int
     block: Block | None
+    kernel_slot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,11 @@ class Space:
         depth_slots = [i for i, slot in enumerate(self.slots) if slot.kind == "depth"]
         return dict(zip(depth_slots, architecture.depth, strict=True))
 
+    def kernels(self, architecture: Architecture) -> dict[int, int]:
+        """Sides of elastic kernels, by the index of their slot."""
+        kernel_slots = [i for i, slot in enumerate(self.slots) if slot.kind == "kernel"]
+        return dict(zip(kernel_slots, architecture.kernel, strict=True))
+
     def alive(self, block: Block | None, codes: Codes) -> NDArray[np.bool_]:
         """Whether a block is kept, shape (n_architectures,)."""
         return np.ones(len(codes), dtype=bool) if block is None else self._alive(block, codes)
@@ -241,14 +249,28 @@ class Space:
         total = np.zeros(len(codes), dtype=np.int64)
         for layer in self.layers:
             seen: NDArray[np.int64] | int = layer.in_per_group or dim_size(layer.inputs, sizes)
-            area = layer.kernel[0] * layer.kernel[1]
+            area = self.kernel_sides(layer.kernel, layer.kernel_slot, codes).prod(axis=1)
             macs = layer.n_positions * area * seen * dim_size(layer.outputs, sizes)
             total += np.where(self.alive(layer.block, codes), macs, 0)
         return total
 
+    def kernel_sides(
+        self, kernel: tuple[int, int], kernel_slot: int | None, codes: Codes
+    ) -> NDArray[np.int64]:
+        """Height and width of a kernel, cropped as chosen: shape (n_architectures, 2)."""
+        whole = np.tile(np.array(kernel, dtype=np.int64), (len(codes), 1))
+        if kernel_slot is None:
+            return whole
+        chosen = np.array(self.slots[kernel_slot].choices, dtype=np.int64)[codes[:, kernel_slot]]
+        return np.minimum(whole, chosen[:, None])
+
     def to_json(self) -> dict[str, Any]:
         """A JSON value that `from_json` reads back."""
-        return asdict(self)
+        value = asdict(self)
+        for layer in value["layers"]:
+            if layer["kernel_slot"] is None:  # as in files from before there were any
+                del layer["kernel_slot"]
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Space:

@@ -62,13 +62,19 @@ class SpaceSection:
 
     `width`: ratios for every free channel group. `expand`: if given, one ratio a block of its inner
     channels to its output channels, in place of free inner groups. `max_dropped`: blocks that may be
-    dropped from the end of each run (-1: all).
+    dropped from the end of each run (-1: all). `kernel`: odd sides that the kernels longer than 3 may be
+    cropped to; none by default, for cropped kernels need training before they are worth measuring.
+    `exclude`: layers, by name or pattern ("layer1.*"), whose channels and kernels stay and that are never
+    skipped. `min_channels`: what every free group keeps at least.
     """
 
     width: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     expand: tuple[float, ...] = ()
     divisor: int = 8
     max_dropped: int = -1
+    kernel: tuple[int, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_channels: int = 1
 
 
 @dataclass(frozen=True)
@@ -240,6 +246,8 @@ class Study:
             "[space] expand must be ratios > 0": all(r > 0 for r in self.space.expand),
             "[space] divisor must be >= 1": self.space.divisor >= 1,
             "[space] max_dropped must be >= 0, or -1 for all": self.space.max_dropped >= -1,
+            "[space] kernel must be odd sides >= 1": all(k >= 1 and k % 2 for k in self.space.kernel),
+            "[space] min_channels must be >= 1": self.space.min_channels >= 1,
             "[train] epochs and pretrain_epochs must be >= 1": min(
                 self.train.epochs, self.train.pretrain_epochs
             )

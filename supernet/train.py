@@ -323,7 +323,12 @@ def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Cons
 
 def describe(space: Space, out: Console) -> None:
     """Prints what the space holds, and what stayed fixed and why."""
-    names = {"depth": "blocks kept", "width": "channels", "expand": "inner / outer channels"}
+    names = {
+        "depth": "blocks kept",
+        "width": "channels",
+        "expand": "inner / outer channels",
+        "kernel": "side",
+    }
     cli.print_table(
         out,
         f"space of 10^{space.log10_size:.1f} sub-networks",

@@ -46,7 +46,16 @@ def pooled() -> nn.Module:
     return ResNet(BasicBlock, (1, 2), widths=(16, 24), n_classes=5)
 
 
-@pytest.fixture(scope="session", params=["tiny", "depthwise", "inverted", "pooled"])
+def kernels() -> nn.Module:
+    """Kernels of 5 and 7, depthwise and not, beside 3."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 16, 7, 2, 3), nn.ReLU(), nn.Conv2d(16, 16, 5, 1, 2, groups=16), nn.ReLU()),
+        *(nn.Conv2d(16, 24, 5, 1, 2), nn.ReLU(), nn.Conv2d(24, 16, 3, 1, 1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)),
+    )
+
+
+@pytest.fixture(scope="session", params=["tiny", "depthwise", "inverted", "pooled", "kernels"])
 def specimen(request, tiny_network, tiny_graphs, tiny_images, randomise) -> Specimen:
     if request.param == "tiny":
         return Specimen(tiny_network, tiny_graphs, 1, tiny_images)
@@ -54,9 +63,11 @@ def specimen(request, tiny_network, tiny_graphs, tiny_images, randomise) -> Spec
     if request.param == "inverted":  # with its own weights, for whose ranges ReLU6 is no more than ReLU
         model, batch = inverted(), 1
     else:
-        model, batch = randomise({"depthwise": depthwise, "pooled": pooled}[request.param]()), 2
+        make = {"depthwise": depthwise, "pooled": pooled, "kernels": kernels}[request.param]
+        model, batch = randomise(make()), 2
     images = tiny_images if request.param == "depthwise" else torch.randn(8, 3, 32, 32)
-    network = supernet.generate(model, images[:1], SpaceSection(divisor=4))
+    section = SpaceSection(divisor=4, kernel=(3, 5) if request.param == "kernels" else ())
+    network = supernet.generate(model, images[:1], section)
     return Specimen(network, SlicedGraphs(network, images[:batch], images), batch, images)
 
 

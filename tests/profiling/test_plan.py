@@ -69,13 +69,12 @@ def test_another_json_is_refused(plan, key):
             Plan.from_json(wrong)
 
 
-def test_widths_are_those_of_the_sized_kernels(plan, rng):
+def test_shapes_are_those_of_the_sized_kernels(plan, rng):
     codes = plan.space.sample_codes(5, rng)
-    sizes = plan.space.group_sizes(codes)
     for planned in plan.kernels:
-        for (n_in, n_out), row in zip(plan.widths(planned, sizes), codes, strict=True):
+        for shape, row in zip(plan.shapes(planned, codes), codes, strict=True):
             if plan.space.alive(planned.block, row[None])[0]:
-                assert planned.sized(int(n_in), int(n_out)) in plan.of(plan.space.decode(row))
+                assert planned.sized(*map(int, shape)) in plan.of(plan.space.decode(row))
 
 
 def test_a_kernel_whose_channels_are_unknown_is_refused(specimen, known):

@@ -15,6 +15,8 @@ from supernet import Architecture, OvnasError
         (Architecture(), "w"),
         (Architecture((), (), (0,)), "w_d0"),
         (Architecture((), (6.0,)), "w_e6"),
+        (Architecture((8,), (), (2,), (3, 5)), "w8_d2_k3-5"),
+        (Architecture((), (), (), (7,)), "w_k7"),
     ],
 )
 def test_text_form(architecture, text):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import supernet
-from supernet import SpaceSection
+from supernet import OvnasError, SpaceSection
 
 
 def slots(network, kind):
@@ -69,6 +69,28 @@ def test_max_dropped(make_tiny_network, max_dropped):
     dropped = {-1: 9, 0: 0, 1: 1, 5: 5}[max_dropped]
     expected = [tuple(range(max(0, n - dropped), n + 1)) for n in (2, 1)]
     assert got == [choices for choices in expected if len(choices) > 1]
+
+
+def test_excluded_layers_stay_and_so_do_their_blocks(make_tiny_network):
+    network = make_tiny_network(exclude=("layer1.*", "layer2.1.conv1"))
+    reasons = {group.name: group.reason for group in network.space.groups if group.slot is None}
+    assert reasons["conv1"] == "layer1.0.conv2 is excluded"  # they add to one stream
+    assert reasons["layer1.0.conv1"] == "layer1.0.conv1 is excluded"
+    assert set(slots(network, "width")) == {"layer2.0.conv1", "layer2.0.conv2"}
+    assert slots(network, "depth") == {}
+
+
+def test_an_excluded_layer_that_is_none_is_refused(make_tiny_network):
+    with pytest.raises(OvnasError, match=r"'layer1.0.conv3'; did you mean 'layer1.0.conv[12]'\?"):
+        make_tiny_network(exclude=("layer1.0.conv3",))
+
+
+def test_a_group_keeps_its_least_channels(make_tiny_network):
+    network = make_tiny_network(min_channels=12)
+    assert slots(network, "width")["conv1"] == (12, 16)
+    assert {g.name: g.reason for g in network.space.groups if g.slot is None}["layer1.1.conv1"] == (
+        "8 channels have no narrower choice at divisor 4 and at least 12 channels"
+    )
 
 
 @pytest.mark.parametrize("divisor", [1, 3, 8, 64])

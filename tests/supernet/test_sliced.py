@@ -118,7 +118,7 @@ def test_nodes_of_a_block_are_those_that_vanish(sliced):
             assert layers == {layer.name for layer in space.layers} - dead
 
 
-def test_channels_that_are_split_stay_and_those_behind_are_sliced(lambda_model, randomise, tiny_images):
+def test_channels_that_are_split_are_sliced(lambda_model, randomise, tiny_images):
     model = lambda_model(
         lambda self, x: self.c(torch.relu(self.b(torch.cat(self.a(x).chunk(2, 1)[::-1], 1)))),
         **{"a": nn.Conv2d(3, 16, 3), "b": nn.Conv2d(16, 16, 3), "c": nn.Conv2d(16, 8, 1)},
@@ -131,7 +131,7 @@ def test_channels_that_are_split_stay_and_those_behind_are_sliced(lambda_model, 
         if n.get_type_name() == "Convolution"
     }
     assert shapes == {
-        "__module.a": (1, 16, 10, 10),
+        "__module.a": (1, 4, 10, 10),
         "__module.b": (1, 4, 8, 8),
         "__module.c": (1, 8, 8, 8),
     }
@@ -155,3 +155,38 @@ def test_a_dropped_run_leaves_one_quantiser_in_a_row(randomise):
             assert source.get_type_name() != "FakeQuantize"
             if source.get_type_name() in ("Relu", "Clamp"):
                 assert float(node.input_value(1).get_node().data.min()) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v3", "efficientnet", "shufflenet_v2", "inception", "unet", "regnet"]
+)
+def test_families_slice_to_the_extracted_shapes(name, randomise):
+    """Elastic kernels, splits and shuffles, normalisations of groups, transposed convolutions."""
+    from tests.supernet.families import FAMILIES
+
+    family = FAMILIES[name]
+    images = torch.randn(4, *family.shape[1:], generator=torch.Generator().manual_seed(0))
+    network = supernet.generate(randomise(family.make()), images[:1], family.section)
+    graphs = SlicedGraphs(network, images[:1], images)
+    for architecture in some(network.space, 3)[1:]:
+        module = network.extract(architecture)
+        state = module.state_dict()
+        model = graphs.model(architecture)
+        found = {
+            graphs.layer_of_node[node.get_friendly_name()]: int(np.prod(node.input_value(1).get_shape()))
+            for node in model.get_ordered_ops()
+            if node.get_friendly_name() in graphs.layer_of_node
+        }
+        assert found == {n: state[f"{n}.weight"].numel() for n in found}
+        assert found.keys() == {
+            str(n.target)
+            for n in module.graph.nodes
+            if f"{n.target}.weight" in state
+            and (isinstance(module.get_submodule(str(n.target)), (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)))
+        }
+        with torch.no_grad():
+            expected = module(images[:1])
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        compiled = ov.Core().compile_model(model, "CPU", CONFIG)
+        actual = compiled(images[:1].numpy())
+        assert [tuple(actual[i].shape) for i in range(len(expected))] == [tuple(e.shape) for e in expected]

@@ -1,0 +1,70 @@
+"""Follows channels through a traced graph, one node after the other.
+
+An operation without a rule fixes the channels that reach it, with its name as the reason; it never slices
+wrongly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from supernet.channels import fixed
+from supernet.coupling import Coupling, Dims
+from supernet.graph import TracedModel
+from supernet.rules import RULES
+from supernet.space import Segment
+
+__all__ = ["follow_channels"]
+
+
+def follow_channels(traced: TracedModel) -> Coupling:
+    """Walks the graph once, in order."""
+    coupling = Coupling(traced)
+    for node in list(traced.module.graph.nodes):
+        coupling.dims[node.name] = _visit(coupling, node)
+    return coupling
+
+
+def _visit(coupling: Coupling, node: fx.Node) -> Any:
+    shape = coupling.traced.shapes.get(node.name)
+    if node.op == "output":
+        coupling.freeze_inputs(node, "its channels are the network's output")
+        return None
+    if shape is None:
+        if coupling.inputs_of(node) and not _is_size_query(node):
+            coupling.freeze_inputs(node, f"{coupling.operation(node)} is not understood")
+        return None
+    if node.op == "placeholder":
+        return tuple(fixed(n) for n in shape)
+    if node.op == "get_attr":
+        return _attribute(coupling, node, shape)
+    rule = RULES.get(_key(coupling, node))
+    if rule is None and node.name in coupling.traced.passed:
+        return coupling.dims[coupling.traced.passed[node.name]]
+    inputs = coupling.inputs_of(node)
+    if rule is None or not inputs:
+        return coupling.unknown(node)
+    return rule(coupling, node, coupling.resolve(inputs[0]))
+
+
+def _attribute(coupling: Coupling, node: fx.Node, shape: tuple[int, ...]) -> Dims:
+    name = str(node.target)
+    if name not in coupling.parameters:
+        groups = coupling.groups
+        coupling.parameters[name] = tuple(
+            (Segment(groups.new(name, n, produced=False), 1),) if n > 1 else fixed(1) for n in shape
+        )
+    return coupling.parameters[name]
+
+
+def _key(coupling: Coupling, node: fx.Node) -> Any:
+    return type(coupling.module_of(node)) if node.op == "call_module" else node.target
+
+
+def _is_size_query(node: fx.Node) -> bool:
+    return node.target in ("size", "dim", torch._assert) or (
+        node.target is getattr and node.args[1] in ("shape", "ndim", "device", "dtype")
+    )
