@@ -4,7 +4,8 @@
 
 tries the same sets of parameters on each file by cross-validation over the networks that
 `predictor_accuracy.py` learns from: those that it judges on are never looked at. Every set's error is given
-relative to that of the default ones, and its mean over the files with a bootstrap interval over networks.
+relative to that of the default ones (of when it was run), and its mean over the files with a bootstrap
+interval over networks. The best of many sets looks better than it is; the judged networks have the last word.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def compared(found: Sequence[Sequence[Trial]], *, seed: int = 0) -> list[dict[st
         rows.append(
             {
                 "parameters": first.parameters,
-                "is_default": place == 0,
+                "was_default": place == 0,
                 "errors": [round(trial.error, 6) for trial in own],
                 "over_default": float(
                     np.mean([t.error / f[0].error for t, f in zip(own, found, strict=True)])
