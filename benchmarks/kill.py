@@ -125,6 +125,9 @@ def main() -> None:
 def kill(state: State, path: Path, command: list[str], kind: str, rng: np.random.Generator) -> None:
     """Starts a collection, kills it, and notes in `state` what it has left. A collection that has nothing to
     repeat is killed while it measures."""
+    if path.exists():  # a collection that was not killed may have gone on since
+        now = check(path, state)
+        state.networks, state.repeated = now.networks, now.repeated
     if len(state.repeated) >= n_to_repeat(len(state.networks)):
         kind = FIRST
     budget = str(len(state.networks) + (AHEAD if kind == FIRST else 0))

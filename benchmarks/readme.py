@@ -225,14 +225,19 @@ def _spread(found: dict[str, Any]) -> str:
 
 def _benchmark_app(path: Path) -> str:
     v = _read(path)
-    return (
+    worst, kept = v["worst"], v.get("worst_of_kept")
+    text = (
         f"Beside `benchmark_app` on the same IR files of `{v['study']}` "
         f"([file](benchmarks/results/{path.name})), measured latencies differ by at most "
-        f"{v['worst']['latency']:.1%} in latency mode with one stream (median with median), and by "
-        f"{v['worst']['throughput']:.1%} in throughput mode with two (mean with mean); what a collection "
-        f"keeps, the low end of rounds in latency mode, by {v['worst_of_kept']['latency']:.1%} and "
-        f"{v['worst_of_kept']['throughput']:.1%}."
+        f"{worst['latency']:.1%} in latency mode with one stream (median with median), and by "
+        f"{worst['throughput']:.1%} in throughput mode with two (mean with mean)"
     )
+    if kept is not None:
+        text += (
+            f"; what a collection keeps, the low end of rounds in latency mode, by {kept['latency']:.1%} and "
+            f"{kept['throughput']:.1%}"
+        )
+    return text + "."
 
 
 def _kill(path: Path) -> str:
