@@ -53,8 +53,11 @@ def test_fine_tuning_then_int8(trained, capsys):
     int8 = run(capsys, *options, "--int8", "--epochs", "1")
     kept = max(int8[when]["validation"] for when in ("before", "after"))
     model = ov.Core().read_model(f"{int8['path']}/model.xml")
-    kinds = {op.get_type_name() for op in model.get_ops()}
-    assert "FakeQuantize" in kinds
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    runtime = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    layers = [str(r["execType"]) for r in runtime if "Convolution" in str(r["layerType"])]
+    assert layers
+    assert all("I8" in kind for kind in layers)
     assert accuracy(finetune._compiled(model), splits.validation) == pytest.approx(kept, abs=0.004)
     assert abs(kept - found["after"]["validation"]) < 0.1
 
