@@ -22,7 +22,8 @@ __all__ = ["TOLERANCE", "Checks", "check", "counted_macs"]
 
 # Of the largest value of an output, or of 1 where that is smaller.
 TOLERANCE = 1e-5
-# OpenVINO orders sums in its own way.
+# Sums in another order, through all layers of a deep network: rounding, where a mistake changes everything.
+SHUFFLED_TOLERANCE = 1e-3
 OPENVINO_TOLERANCE = 1e-3
 N_LEAST = 4
 
@@ -73,7 +74,7 @@ def check(
         shuffled = _difference(_flat(network(*inputs)), wanted)
     if not largest <= TOLERANCE:
         faults.append(f"the largest architecture differs from the model by {largest:.1e}")
-    if not shuffled <= TOLERANCE:
+    if not shuffled <= SHUFFLED_TOLERANCE:
         faults.append(f"another order of channels changes the output by {shuffled:.1e}")
     extracted, converted, n_done = 0.0, 0.0, 0
     for architecture in _chosen(network, n, seed):
@@ -94,8 +95,9 @@ def check(
     )
 
 
-def counted_macs(module: fx.GraphModule, inputs: Sequence[Tensor]) -> int:
-    """Multiply-accumulates of one image, by hooks on the convolutions and linear layers that really run."""
+def counted_macs(module: fx.GraphModule, inputs: Sequence[Tensor]) -> tuple[Any, int]:
+    """The module's output, and its multiply-accumulates of one image, by hooks on the convolutions and linear
+    layers that really run."""
     total = 0
 
     def count(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
@@ -110,11 +112,11 @@ def counted_macs(module: fx.GraphModule, inputs: Sequence[Tensor]) -> int:
     handles = [parts[path].register_forward_hook(count) for path in called if type(parts[path]) in _WITH_MACS]
     try:
         with torch.no_grad():
-            module(*inputs)
+            output = module(*inputs)
     finally:
         for handle in handles:
             handle.remove()
-    return total
+    return output, total
 
 
 def _chosen(network: ElasticNetwork, n: int, seed: int) -> list[Architecture]:
@@ -133,13 +135,13 @@ def _check_one(
         with torch.no_grad(), network.activated(architecture):
             wanted = _flat(network(*inputs))
         module = network.extract(architecture)
-        with torch.no_grad():
-            extracted = _difference(_flat(module(*inputs)), wanted)
+        output, counted = counted_macs(module, inputs)
+        extracted = _difference(_flat(output), wanted)
     except Exception as error:
         return math.inf, math.inf, [f"does not run: {' '.join(str(error).split())}"]
     if not extracted <= TOLERANCE:
         faults.append(f"extracted and activated differ by {extracted:.1e}")
-    macs, counted = network.space.macs(architecture), counted_macs(module, inputs)
+    macs = network.space.macs(architecture)
     if macs != counted:
         faults.append(f"the space says {macs} MACs, but {counted} were counted")
     if not openvino:

@@ -167,18 +167,25 @@ class ElasticNetwork(nn.Module):
         self._permute(lambda group: torch.randperm(self.space.groups[group].n_units, generator=generator))
 
     def _permute(self, order_of: Callable[[int], Tensor]) -> None:
-        tied = self._tied()
+        tied, holders = self._tied(), self._holders()
         for index, group in enumerate(self.space.groups):
             if group.slot is None or index in tied:
                 continue
             order = order_of(index)
             with torch.no_grad():
-                for name, dims in self.parameter_dims.items():
+                for name, axis in holders.get(index, ()):
                     value = _attribute(self.module, name)
-                    for axis, dim in enumerate(dims):
-                        if any(segment.group == index for segment in dim):
-                            positions = self._permutation(dim, index, order)
-                            value.copy_(value.index_select(axis, positions))
+                    positions = self._permutation(self.parameter_dims[name][axis], index, order)
+                    value.copy_(value.index_select(axis, positions))
+
+    def _holders(self) -> dict[int, list[tuple[str, int]]]:
+        """The parameters, and their axes, that hold each group's channels."""
+        found: dict[int, list[tuple[str, int]]] = {}
+        for name, dims in self.parameter_dims.items():
+            for axis, dim in enumerate(dims):
+                for group in {s.group for s in dim if s.group is not None}:
+                    found.setdefault(group, []).append((name, axis))
+        return found
 
     def _tied(self) -> set[int]:
         """Groups of a parameter that several modules hold: its one order must suit them all."""
@@ -198,18 +205,18 @@ class ElasticNetwork(nn.Module):
     def _importance(self, group: int) -> Tensor:
         n_units = self.space.groups[group].n_units
         score = torch.zeros(n_units, dtype=torch.float64)
-        for name, dims in self.parameter_dims.items():
+        for name, axis in self._holders().get(group, ()):
+            dims = self.parameter_dims[name]
             if not name.endswith("weight") or len(dims) < 2:
                 continue
             value = _attribute(self.module, name).detach().double().abs()
-            for axis, dim in enumerate(dims):
-                per_element = value.sum(dim=[d for d in range(value.ndim) if d != axis])
-                start = 0
-                for segment in dim:
-                    n = segment.per_unit * self._full_units(segment.group)
-                    if segment.group == group:
-                        score += per_element[start : start + n].reshape(n_units, -1).sum(1)
-                    start += n
+            per_element = value.sum(dim=[d for d in range(value.ndim) if d != axis])
+            start = 0
+            for segment in dims[axis]:
+                n = segment.per_unit * self._full_units(segment.group)
+                if segment.group == group:
+                    score += per_element[start : start + n].reshape(n_units, -1).sum(1)
+                start += n
         return score
 
     def _permutation(self, dim: Dim, group: int, order: Tensor) -> Tensor:

@@ -181,7 +181,7 @@ class _Builder:
             block = self._inner_block(root)
             assert block is not None
             self._add_group(root, block, expand_slots)
-        for call in self.coupling.layers:
+        for call in {call.module: call for call in self.coupling.layers}.values():
             outputs = self.coupling.groups.resolve(call.outputs)
             if all(segment.group is None for segment in outputs):
                 size = self.coupling.groups.size(outputs)

@@ -62,10 +62,22 @@ def convert_with_taps(
         names[tap] = result.input_value(0).get_node().get_friendly_name()
         model.remove_result(result)
     model.reshape({port: list(x.shape) for port, x in zip(model.inputs, inputs, strict=True)})
+    _fold_shapes(model)
     manager = Manager()
     manager.register_pass(ConstantFolding())
     manager.run_passes(model)
     return model, names
+
+
+def _fold_shapes(model: ov.Model) -> None:
+    """Shapes are static now, but conversion marks what computes with them as not to be folded."""
+    from openvino import opset13 as ops
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "ShapeOf" and node.input(0).get_partial_shape().is_static:
+            shape = list(node.input(0).get_shape())
+            constant = ops.constant(shape, node.get_output_element_type(0))
+            node.output(0).replace(constant.output(0))
 
 
 def quantize(

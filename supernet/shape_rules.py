@@ -133,9 +133,14 @@ def _expand(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
 
 def _concatenation(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     listed = node.args[0] if node.args else node.kwargs.get("tensors")
-    if not isinstance(listed, (list, tuple)) or not all(isinstance(n, fx.Node) for n in listed):
+    if isinstance(listed, fx.Node):  # the pieces of a split
+        operands = coupling.dims.get(listed.name)
+    elif isinstance(listed, (list, tuple)) and all(isinstance(n, fx.Node) for n in listed):
+        operands = [coupling.dims.get(n.name) for n in listed]
+    else:
+        operands = None
+    if not isinstance(operands, list):
         return coupling.unknown(node)
-    operands = [coupling.dims.get(n.name) for n in listed]
     axis = _axis(node, 1, len(x), default=0)
     if axis is None or not all(isinstance(dims, tuple) for dims in operands):
         return coupling.unknown(node)
@@ -213,7 +218,7 @@ def _getitem(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     assert isinstance(source, fx.Node)
     made = coupling.dims.get(source.name)
     if isinstance(made, list):
-        return made[index] if isinstance(index, int) else coupling.unknown(node)
+        return made[index] if isinstance(index, (int, slice)) else coupling.unknown(node)
     parts = list(index) if isinstance(index, tuple) else [index]
     if not all(p is None or p is Ellipsis or isinstance(p, (int, slice)) for p in parts):
         return coupling.unknown(node)

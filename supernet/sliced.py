@@ -471,6 +471,16 @@ def _group_normalization(graph: SlicedGraphs, node: Any, sources: list[Dims | No
     return x
 
 
+def _prelu(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+    """Its slope has one axis, that of the channels."""
+    x = sources[0]
+    assert x is not None
+    if len(node.input_value(1).get_node().output(0).shape) == 1:
+        graph._assign(node, 1, (x[1],))
+        return x
+    return _elementwise(graph, node, sources, shape)
+
+
 def _normalization(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
@@ -546,7 +556,7 @@ def _merged(graph: SlicedGraphs, dim: Dim) -> Dim:
 
 _ELEMENTWISE = {
     "FakeQuantize", "Convert", "Multiply", "Subtract", "Add", "Divide", "Maximum", "Minimum", "Power",
-    "Relu", "PRelu", "Sigmoid", "Tanh", "Clamp", "Elu", "Gelu", "Swish", "HSwish", "HSigmoid", "Mish",
+    "Relu", "Sigmoid", "Tanh", "Clamp", "Elu", "Gelu", "Swish", "HSwish", "HSigmoid", "Mish",
     "SoftPlus", "Abs", "Negative", "Exp", "Sqrt",
 }  # fmt: skip
 
@@ -565,6 +575,7 @@ _RULES: dict[str, Callable[[SlicedGraphs, Any, list[Dims | None], Any], Dims]] =
     "MatMul": _matmul,
     "GroupNormalization": _group_normalization,
     "MVN": _normalization,
+    "PRelu": _prelu,
     "SoftMax": _softmax,
     "Softmax": _softmax,
     "Squeeze": _squeeze,

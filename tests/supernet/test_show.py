@@ -55,7 +55,7 @@ def test_the_page_shows_every_operation(tmp_path, capsys):
     value = json.loads(capsys.readouterr().out)
     page = (tmp_path / "page.html").read_text()
     assert value["page"] == str(tmp_path / "page.html")
-    assert value["log10_size"] > 20
+    assert value["log10_size"] > 10
     assert "<svg" in page
     assert not re.search(r"<script|(src|href)=['\"]?https?:", page)
     assert "features.18.0" in page

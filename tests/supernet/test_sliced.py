@@ -131,7 +131,7 @@ def test_channels_that_are_split_are_sliced(lambda_model, randomise, tiny_images
         if n.get_type_name() == "Convolution"
     }
     assert shapes == {
-        "__module.a": (1, 4, 10, 10),
+        "__module.a": (1, 8, 10, 10),
         "__module.b": (1, 4, 8, 8),
         "__module.c": (1, 8, 8, 8),
     }
