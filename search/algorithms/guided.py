@@ -132,7 +132,8 @@ def _fitting(transforms: tuple[Transform, ...], values: Floats) -> tuple[Transfo
 
 
 def _unseen(problem: Problem, pool: Pool) -> Pool:
-    fresh = [problem.space.decode(row) not in problem.candidates for row in pool.codes]
+    seen = set(map(tuple, problem.space.encode_all(problem.candidates).tolist()))
+    fresh = np.array([tuple(row) not in seen for row in pool.codes.tolist()], dtype=bool)
     return Pool(pool.codes[fresh], pool.points[fresh], pool.excess[fresh])
 
 
