@@ -59,8 +59,8 @@ def test_flagged_rounds_do_not_count(rng, draws):
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
-    """With equal copies and noisy rounds: of 40 measurements of one law. The low end of noisy rounds lies below
-    the law, so the truth is that of very many rounds."""
+    """With equal copies and noisy rounds: of 40 measurements of one law. The low end of noisy rounds lies
+    below the law, so the truth is that of very many rounds."""
     many = rounds(np.random.default_rng(9), 0.5, 2_000, 0.03)
     once = Draws.make(1, 2_000, np.random.default_rng(0), n_resamples=1)
     truth = Ratio.to_anchor([many], low, once).value
