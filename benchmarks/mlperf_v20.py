@@ -32,6 +32,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([*command, "--out", folder], check=True)
         value = json.loads((Path(folder) / "mlperf_v20.json").read_text())
+    value["command"] = f"python benchmarks/mlperf_v20.py --parts {arguments.parts}"
+    for part in ("offline", "server", "search"):
+        value.get(part, {}).pop("log_dir", None)
+    for one in value.get("server", {}).get("networks", {}).values():
+        one.pop("log_dir")
+    for one in value.get("offline", {}).get("by_the_rules", {}).values():
+        one.pop("log_dir")
+    if "search" in value:  # without the folders of this machine
+        value["search"]["predictor"] = "/".join(Path(value["search"]["predictor"]).parts[-3:])
     known = {}
     for path in FOLDER.glob(f"{name}-[!q]*.json"):
         earlier = json.loads(path.read_text())

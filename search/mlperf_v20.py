@@ -213,6 +213,7 @@ def _server(
     from search.mlperf import new_folder, watcher
     from search.published import BASELINE
     from search.scenario import SCENARIOS, candidates
+    from supernet.checkpoint import write_json
 
     n = default_threads()
     folder = new_folder(home / "logs", "server")
@@ -240,6 +241,7 @@ def _server(
             watch=lambda what, s, total, name=name: watch(f"{name}: {what}", s, total),  # type: ignore[misc]
         )  # fmt: skip
         found[name] = one.to_json()
+        write_json(found[name], folder / name / "result.json")  # each takes minutes: kept at once
     base = found[BASELINE]["value"]
     return {
         "bound_ms": bound,

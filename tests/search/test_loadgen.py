@@ -58,14 +58,22 @@ def test_a_test_survives_json(tmp_path):
     assert Test.from_json(test.to_json()) == test
 
 
-def test_the_server_s_rate_is_found(model, tmp_path, monkeypatch):
-    """The bound is so long, and the search so short, that any machine meets it at some rate."""
+def test_a_server_s_run_follows_the_search(model, tmp_path, monkeypatch):
+    tried = []
+
+    def find_rate(meets, guess, tolerance):
+        tried.append(meets(2000.0))
+        return 2000.0
+
+    monkeypatch.setattr("search.measurement.find_rate", find_rate)
     monkeypatch.setattr("search.measurement._SEARCH_S", {True: (0.2, 20)})
-    monkeypatch.setattr("search.measurement.BOUNDS", 2)
-    monkeypatch.setattr("search.measurement._TOLERANCE", {True: 2.0})
+    monkeypatch.setattr("search.measurement._FALLBACKS", {True: 1})
+    monkeypatch.setattr("search.measurement.BOUNDS", 1)
     plan = Plan(is_quick=True, bound_ms=200.0, arrangement=ONE, quick_s=0.3)
     found = measure_scenario(model, "server", plan, tmp_path, threads=1)
-    assert found.tried
+    assert {rate for rate, _ in found.tried} == {2000.0}
+    assert any(met for _, met in found.tried) == tried[0]
+    assert found.summary.parameters["target_qps"] == 2000
     assert found.summary.parameters["target_latency (ns)"] == 200_000_000
     value = found.to_json()
     assert value["is_quick"]

@@ -37,12 +37,10 @@ def run(capsys, *options: object) -> tuple[int, str, str]:
     return code, out, err
 
 
-@pytest.mark.parametrize("scenario", ["offline", "singlestream"])
-def test_accuracy_is_that_of_direct_evaluation(study, model, own_lock, tmp_path, capsys, scenario):
+def test_accuracy_is_that_of_direct_evaluation(study, model, own_lock, tmp_path, capsys):
     pytest.importorskip("mlperf_loadgen")
     code, out, err = run(
-        capsys, "--model", model, "--accuracy", "--study", study, "--scenario", scenario, "--out", tmp_path,
-        "--json",
+        capsys, "--model", model, "--accuracy", "--study", study, "--out", tmp_path, "--json",
     )  # fmt: skip
     assert code == 0, err
     value = json.loads(out)
@@ -61,7 +59,7 @@ def test_a_quick_run_says_so_everywhere(model, own_lock, tmp_path, capsys, monke
     monkeypatch.setattr("search.measurement.Plan.duration_s", 0.3)
     code, out, err = run(capsys, "--model", model, "--quick", "--runs-dir", tmp_path)
     assert code == 0, err
-    assert out.count("not valid for a submission") == 2
+    assert " ".join(out.split()).count("not valid for a submission") == 2
     (file,) = tmp_path.glob("mlperf/model/offline-1/result.json")
     value = json.loads(file.read_text())
     assert value["is_quick"]
@@ -73,20 +71,20 @@ def test_a_quick_run_says_so_everywhere(model, own_lock, tmp_path, capsys, monke
 def test_finalists_in_all_scenarios_asked_for(model, tmp_path, capsys, monkeypatch):
     pytest.importorskip("mlperf_loadgen")
     monkeypatch.setattr("search.measurement.Plan.duration_s", 0.2)
-    networks = [("baseline", model), ("finalist 1", model)]
+    networks = [("finalist 1", model)]
     with cli.progress(cli.console(_arguments())) as bar:
         rows = mlperf.measure_finalists(networks, ["offline"], tmp_path, bar, is_quick=True)
         rows += mlperf.measure_finalists(
             networks[:1], ["server"], tmp_path, bar, is_quick=True, bound_ms=1e-5
         )
     assert [(r["network"], r["scenario"]) for r in rows] == [
-        ("baseline", "offline"), ("finalist 1", "offline"), ("baseline", "server"),
+        ("finalist 1", "offline"), ("finalist 1", "server"),
     ]  # fmt: skip
     keys = {"network", "scenario", "metric", "value", "verdict", "is_quick", "log_dir"}
     assert all(keys <= set(row) for row in rows)
-    assert all(row["value"] > 0 for row in rows[:2])
-    assert rows[2]["verdict"] == "INVALID"
-    assert "--latency-bound" in rows[2]["reason"]
+    assert rows[0]["value"] > 0
+    assert rows[1]["verdict"] == "INVALID"
+    assert "--latency-bound" in rows[1]["reason"]
     with (
         cli.progress(cli.console(_arguments())) as bar,
         pytest.raises(OvnasError, match="did you mean 'server'"),
