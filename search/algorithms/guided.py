@@ -186,8 +186,8 @@ def _most_added(front: Floats, points: Floats) -> Floats:
     inside = front[(front < 1).all(axis=1)]
     before = float(volume(inside)) if len(inside) else 0.0
     result = np.zeros(len(points))
-    adds = (points < 1).all(axis=1)  # and what is dominated adds nothing
-    adds[adds] = ~(inside[None] <= points[adds][:, None]).all(axis=2).any(axis=1)
-    for i in np.flatnonzero(adds):
+    is_dominated = np.array([bool((inside <= point).all(axis=1).any()) for point in points])
+    is_inside = np.asarray((points < 1).all(axis=1))
+    for i in np.flatnonzero(is_inside & ~is_dominated):  # the others add nothing
         result[i] = float(volume(np.concatenate([inside, points[i : i + 1]]))) - before
     return result
