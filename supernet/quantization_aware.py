@@ -25,14 +25,15 @@ __all__ = ["insert_quantizers", "quantized_to_openvino"]
 
 
 class _Plain(nn.Module):
-    """NNCF takes a traced module for another kind, for which it needs further libraries."""
+    """NNCF takes a traced module for another kind, for which it needs further libraries. The input has a
+    name of its own: it is quantised too."""
 
     def __init__(self, traced: nn.Module) -> None:
         super().__init__()
         self.traced = traced
 
-    def forward(self, *inputs: Tensor) -> Any:
-        return self.traced(*inputs)
+    def forward(self, x: Tensor) -> Any:
+        return self.traced(x)
 
 
 def insert_quantizers(module: fx.GraphModule, samples: Tensor) -> nn.Module:

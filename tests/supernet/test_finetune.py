@@ -8,7 +8,8 @@ import torch
 
 from supernet import Study, finetune, train
 from supernet.checkpoint import load_finetuned, load_supernet
-from supernet.data import load_splits
+from supernet.data import load_splits, take
+from supernet.int8 import quantize, to_openvino
 from supernet.training import accuracy
 
 
@@ -25,6 +26,10 @@ def trained(write_study, tmp_path_factory):
     loaded = Study.load(options[1])
     network, _ = load_supernet(loaded, folder / "runs/tiny/supernet")
     return folder, options, loaded, network
+
+
+def n_quantizers(model: ov.Model) -> int:
+    return sum(op.get_type_name() == "FakeQuantize" for op in model.get_ops())
 
 
 def run(capsys, *options: str) -> dict:
@@ -53,11 +58,8 @@ def test_fine_tuning_then_int8(trained, capsys):
     int8 = run(capsys, *options, "--int8", "--epochs", "1")
     kept = max(int8[when]["validation"] for when in ("before", "after"))
     model = ov.Core().read_model(f"{int8['path']}/model.xml")
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    runtime = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
-    layers = [str(r["execType"]) for r in runtime if "Convolution" in str(r["layerType"])]
-    assert layers
-    assert all("I8" in kind for kind in layers)
+    usual = quantize(to_openvino(module, splits.test[0][0][None]), take(splits.train, 8))
+    assert n_quantizers(model) == n_quantizers(usual) > 0
     assert accuracy(finetune._compiled(model), splits.validation) == pytest.approx(kept, abs=0.004)
     assert abs(kept - found["after"]["validation"]) < 0.1
 
@@ -98,18 +100,14 @@ def test_a_quantised_module_trains_and_computes_as_its_model(tiny_network, tiny_
     with torch.no_grad():
         wanted = module(tiny_images)
     quantized = insert_quantizers(module, tiny_images)
-    with torch.no_grad():  # ranges that are much too wide: as quantisation with a bad calibration
-        for name, value in quantized.named_parameters():
-            if "scale" in name:
-                value.mul_(6)
 
     def error() -> float:
         compiled = finetune._compiled(quantized_to_openvino(quantized, tiny_images[:1]))
         return float((compiled(tiny_images) - wanted).square().mean())
 
     before = error()
-    optimizer = torch.optim.Adam(quantized.parameters(), lr=0.01)
-    for _ in range(60):
+    optimizer = torch.optim.Adam(quantized.parameters(), lr=1e-3)
+    for _ in range(40):
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(quantized(tiny_images), wanted).backward()
         optimizer.step()
@@ -118,4 +116,4 @@ def test_a_quantised_module_trains_and_computes_as_its_model(tiny_network, tiny_
     with torch.no_grad():
         theirs = quantized(tiny_images)
     compiled = finetune._compiled(quantized_to_openvino(quantized, tiny_images[:1]))
-    torch.testing.assert_close(compiled(tiny_images), theirs, rtol=0.05, atol=0.1)
+    torch.testing.assert_close(compiled(tiny_images), theirs, rtol=0.05, atol=0.02)
