@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 from torch import fx, nn
 
 from supernet.elastic import Dims, ElasticNetwork
@@ -17,7 +18,7 @@ __all__ = ["Fixed", "Outline", "Row", "outline"]
 @dataclass(frozen=True)
 class Row:
     """One operation that makes, joins or takes apart channels. `channels` are those of its output, `least`
-    what the smallest sub-network has of them, `groups` the free groups that they belong to (by index in the
+    what a sub-network has of them at least, `groups` the free groups that they belong to (by index in the
     space) and `choices` how many widths that gives. `sources` are the rows that it reads. `block` is its
     place among skippable blocks, `sides` the choices of its kernel, ascending."""
 
@@ -89,7 +90,9 @@ class _Rows:
     def __init__(self, network: ElasticNetwork) -> None:
         self.network, self.space = network, network.space
         self.full = tuple(group.n_units for group in self.space.groups)
-        self.least = self.space.units(self.space.smallest)
+        # Not of the smallest sub-network, which has no inner channels of blocks that it skips.
+        smallest = np.zeros((1, len(self.space.slots)), dtype=np.int64)
+        self.least = tuple(int(n) for n in self.space.group_sizes(smallest)[0])
         self.blocks = {
             name: Block(slot, position)
             for slot, run in network.runs.items()

@@ -32,6 +32,7 @@ def test_rows_are_what_makes_and_joins_channels(found):
     )
     assert stem.macs == 36 * 9 * 3 * 16
     depthwise = next(row for row in found.rows if row.operation.startswith("depthwise"))
+    assert depthwise.least < depthwise.channels  # also inside of blocks that may be skipped
     assert depthwise.groups == found.rows[depthwise.sources[0]].groups != ()
     assert sum(row.macs for row in found.rows) == found.most_macs
     assert rows["2"].sides == (3, 5)
