@@ -33,7 +33,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	@echo "== all tests (some minutes; make test-fast leaves out the slow ones)"
-	@$(BIN)/python -m pytest
+	@for room in tests/test_readme.py tests/supernet tests/profiling tests/predictor tests/search; do \
+		echo "== $$room"; $(BIN)/python -m pytest $$room || exit 1; \
+	done
 
 test-fast: $(VENV)/installed
 	@$(BIN)/python -m pytest -m "not slow"
