@@ -19,6 +19,7 @@ __all__ = ["DEVIATION", "MEAN", "PixelImages", "ShiftedImages", "normalised"]
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 CROP_PADDING = 4
+CUTOUT = 8  # side in px
 
 Batch = tuple[Tensor, Tensor]
 Indices = NDArray[np.int64]
@@ -32,8 +33,8 @@ def normalised(pixels: Tensor) -> Tensor:
 class PixelImages(Dataset[Batch]):
     """Small images as uint8 of shape (n, 3, H, W), and their labels.
 
-    Augmented by a random crop out of the normalised image with 4 px of zeros around it, and a horizontal
-    flip (He et al. 2016, section 4.2).
+    Augmented by a random crop out of the normalised image with 4 px of zeros around it, a horizontal flip
+    (He et al. 2016, section 4.2) and zeros in a square of 8 px ("cutout", DeVries & Taylor 2017).
     """
 
     def __init__(self, pixels: Tensor, labels: Tensor) -> None:
@@ -55,6 +56,8 @@ class PixelImages(Dataset[Batch]):
         B = len(indices)
         flips = torch.from_numpy(rng.random(B) < 0.5)[part]
         corners = torch.from_numpy(rng.integers(0, 2 * CROP_PADDING + 1, (2, B)))[:, part]
+        side = self.pixels.shape[2]
+        holes = torch.from_numpy(rng.integers(0, side - CUTOUT + 1, (2, B)))[:, part]
         x, labels = self.plain(indices[part])
         x[flips] = x[flips].flip(-1)
         padded = F.pad(x, (CROP_PADDING,) * 4)
@@ -62,6 +65,8 @@ class PixelImages(Dataset[Batch]):
         columns = corners[1, :, None] + torch.arange(x.shape[3])
         images = torch.arange(len(x))[:, None, None]
         cropped = padded[images, :, rows[:, :, None], columns[:, None, :]]  # (B, H, W, 3)
+        hole = torch.arange(CUTOUT)
+        cropped[images, (holes[0, :, None] + hole)[:, :, None], (holes[1, :, None] + hole)[:, None, :]] = 0
         return cropped.permute(0, 3, 1, 2), labels
 
 
