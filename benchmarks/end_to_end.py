@@ -1,12 +1,14 @@
 """The whole line in a fresh folder, each step timed: `python benchmarks/end_to_end.py --study digits`.
 
-`--steps collect,predict` leaves out what needs data (resnet50).
+`--steps collect,predict` leaves out what needs data (resnet50); `--supernet runs/cifar10/supernet` takes what
+was trained before in place of the step `train`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from results_file import write_result
+from results_file import FOLDER, write_result
 
 STEPS = {
     "train": ["supernet.train"],
@@ -48,10 +50,15 @@ def main() -> None:
     parser.add_argument("--budget", help="of profiling.collect, if not the study's")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--runs-dir", help="where to keep what is made, a folder that is not there yet")
+    parser.add_argument("--supernet", type=Path, metavar="FOLDER", help="a super-network trained before")
     arguments = parser.parse_args()
     value: dict[str, Any] = {"study": arguments.study, "seed": int(arguments.seed), "steps_s": {}}
     with kept(arguments.runs_dir) as runs:
-        for step in arguments.steps.split(","):
+        steps = arguments.steps.split(",")
+        if arguments.supernet:
+            shutil.copytree(arguments.supernet, Path(runs) / arguments.study / "supernet")
+            steps = [step for step in steps if step != "train"]
+        for step in steps:
             command = [sys.executable, "-m", *STEPS[step], "--study", arguments.study, "--json"]
             command += ["--runs-dir", runs, "--seed", arguments.seed]
             if step == "collect" and arguments.budget:
@@ -66,7 +73,10 @@ def main() -> None:
                 value[step] = {key: found[key] for key in KEPT[step]}
             if step in ("report", "search"):
                 value["target"] = found["target"]
-    write_result(f"end_to_end-{arguments.study}", _without_paths(value))
+        path = write_result(f"end_to_end-{arguments.study}", _without_paths(value))
+        picture = Path(runs) / arguments.study / "search" / "front.png"
+        if picture.is_file():
+            shutil.copy(picture, FOLDER / f"{path.stem}.png")
 
 
 def kept(runs_dir: str | None) -> AbstractContextManager[str]:

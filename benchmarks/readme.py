@@ -18,10 +18,8 @@ BEGIN, END = "<!-- figures: written by benchmarks/readme.py -->", "<!-- end of f
 def figures() -> str:
     """The Markdown of every result that is there."""
     parts = []
-    for path in sorted(FOLDER.glob("end_to_end-digits-*.json")):
-        parts.append(_digits(path))
-    for path in sorted(FOLDER.glob("end_to_end-resnet50-*.json")):
-        parts.append(_resnet50(path))
+    for path in sorted(FOLDER.glob("end_to_end-*.json")):
+        parts.append(_searched(path) if "search" in _read(path) else _resnet50(path))
     rows = sorted(FOLDER.glob("predictor_accuracy-*.json"))
     if rows:
         parts.append(_predictor_accuracy(rows))
@@ -45,28 +43,40 @@ def figures() -> str:
     return "\n\n".join(parts)
 
 
-def _digits(path: Path) -> str:
+def _searched(path: Path) -> str:
+    """A study's finalists, and the front as a picture."""
     value = _read(path)
-    base = value["search"]["baseline"]
-    minutes = sum(value["steps_s"].values()) / 60
+    found = value["search"]
+    base, minutes = found["baseline"], sum(value["steps_s"].values()) / 60
     lines = [
-        f"**`digits`** on {_machine(value)}, {minutes:.1f} minutes in all "
+        f"**`{value['study']}`** on {_machine(value)}, {minutes:.1f} minutes in all"
+        f"{'' if 'train' in value['steps_s'] else ' after training'} "
         f"([file](benchmarks/results/{path.name})):",
         "",
-        "| network | million MACs | INT8 test accuracy | latency | speed-up | error of prediction |",
-        "|---|---|---|---|---|---|",
-        f"| INT8 baseline | {base['macs'] / 1e6:.1f} | {base['top1_int8']:.2%} | "
-        f"{base['latency_us']:.0f} us | 1.00x | |",
+        "| network | million MACs | INT8 test accuracy | latency | speed-up (95 % interval) "
+        "| against FP32 | prediction off by |",
+        "|---|---|---|---|---|---|---|",
+        f"| INT8 baseline | {base['macs'] / 1e6:.1f} | {_accuracy(base)} | {base['latency_us']:.0f} us | "
+        f"1.00x | {base['speedup_fp32']:.2f}x | |",
     ]
-    for i, one in enumerate(value["search"]["finalists"], start=1):
+    for i, one in enumerate(found["finalists"], start=1):
         measured = one["measured"]
-        then_us = measured["latency_us"] * value["search"]["machine_speed"]
+        then_us = measured["latency_us"] * found["machine_speed"]
         error = one["predicted"]["latency_us"] / then_us - 1
+        low, high = measured["speedup_interval"]
         lines.append(
-            f"| finalist {i} | {one['macs'] / 1e6:.1f} | {measured['top1_int8']:.2%} | "
-            f"{measured['latency_us']:.0f} us | {measured['speedup']:.2f}x | {error:+.1%} |"
+            f"| finalist {i} | {one['macs'] / 1e6:.1f} | {_accuracy(measured)} | "
+            f"{measured['latency_us']:.0f} us | {measured['speedup']:.2f}x ({low:.2f} to {high:.2f}) | "
+            f"{measured['speedup_fp32']:.2f}x | {error:+.1%} |"
         )
+    picture = path.with_suffix(".png")
+    if picture.is_file():
+        lines += ["", f"![Accuracy over latency of {value['study']}](benchmarks/results/{picture.name})"]
     return "\n".join(lines)
+
+
+def _accuracy(measured: dict[str, Any]) -> str:
+    return f"{measured['top1_int8']:.2%} ± {measured['top1_int8_se']:.2%}"
 
 
 def _resnet50(path: Path) -> str:
