@@ -1,6 +1,7 @@
 """The whole line in a fresh folder, each step timed: `python benchmarks/end_to_end.py --study digits`.
 
-`--steps collect,predict` leaves out what needs data (resnet50).
+`--steps collect,predict,report` leaves out what needs data (resnet50). Where training takes hours, its
+supernet/ can be put into `--runs-dir` before, and `--steps` begins with collect.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 
 from results_file import write_result
 
+from supernet.study import Study
+
 STEPS = {
     "train": ["supernet.train"],
     "collect": ["profiling.collect"],
@@ -24,6 +27,8 @@ STEPS = {
     "report": ["predictor.report"],
     "search": ["search.run", "--predictor", "xgb"],
 }
+# What each makes in runs/<study>/; a step on top of an earlier one would time something else.
+MADE = {"train": "supernet", "collect": "profiling", "predict": "predictor", "search": "search"}
 KEPT = {
     "train": ("accuracy", "log10_size", "seconds"),
     "collect": (
@@ -47,11 +52,12 @@ def main() -> None:
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--budget", help="of profiling.collect, if not the study's")
     parser.add_argument("--seed", default="0")
-    parser.add_argument("--runs-dir", help="where to keep what is made, a folder that is not there yet")
+    parser.add_argument("--runs-dir", help="where to keep what is made, without results of these steps")
     arguments = parser.parse_args()
     value: dict[str, Any] = {"study": arguments.study, "seed": int(arguments.seed), "steps_s": {}}
-    with kept(arguments.runs_dir) as runs:
-        for step in arguments.steps.split(","):
+    steps = arguments.steps.split(",")
+    with kept(arguments.runs_dir, Study.load(arguments.study).name, steps) as runs:
+        for step in steps:
             command = [sys.executable, "-m", *STEPS[step], "--study", arguments.study, "--json"]
             command += ["--runs-dir", runs, "--seed", arguments.seed]
             if step == "collect" and arguments.budget:
@@ -69,11 +75,13 @@ def main() -> None:
     write_result(f"end_to_end-{arguments.study}", _without_paths(value))
 
 
-def kept(runs_dir: str | None) -> AbstractContextManager[str]:
-    """The folder named, made now, or a temporary one."""
+def kept(runs_dir: str | None, study: str, steps: list[str]) -> AbstractContextManager[str]:
+    """The folder named, or a temporary one. Exits where a step's results are there already."""
     if runs_dir is None:
         return tempfile.TemporaryDirectory()
-    Path(runs_dir).mkdir(parents=True)  # a run on top of another would time something else
+    for place in (Path(runs_dir) / study / MADE[step] for step in steps if step in MADE):
+        if place.exists():
+            sys.exit(f"error: {place} is there already; give another --runs-dir or fewer --steps")
     return nullcontext(runs_dir)
 
 
