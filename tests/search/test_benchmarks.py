@@ -77,3 +77,53 @@ def test_the_interval_of_a_gain_knows_that_decisions_of_a_seed_go_together(choic
     seeds = [np.full(20, 0.1), np.full(20, 0.3)]
     means = choice.drawn_means(seeds)
     assert sorted({round(m, 6) for m in means}) == [0.1, 0.2, 0.3]
+
+
+@pytest.fixture(scope="module")
+def figures() -> ModuleType:
+    return loaded("search_figures")
+
+
+def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
+    head = {name: found.value[name] for name in ("study", "machine", "target")}
+    search = found.value
+    for one, lost, speedup in zip(
+        search["finalists"], (0.02, 0.009, 0.004, 0.0), (9.0, 4.0, 2.0, 1.1), strict=True
+    ):
+        measured = one["measured"]
+        measured["top1_int8"] = search["baseline"]["top1_int8"] - lost
+        measured |= {
+            "top1_int8_se": 0.005,
+            "speedup": speedup,
+            "speedup_interval": [speedup - 0.1, speedup + 0.1],
+        }
+        one["is_inside_interval"] = speedup != 4.0
+    text = figures.whole_line({**head, "search": search, "steps_s": {"train": 60, "search": 90}}, "a.json")
+    assert "2.5 minutes in all, 1.5 of them the search ([file](benchmarks/results/a.json))" in text
+    assert "With at most one point of INT8 accuracy lost, 4.00x (3.90 to 4.10)" in text
+    assert "none lost beyond its standard error, 2.00x (1.90 to 2.10)" in text
+    assert "3 of 4 latencies lie in their 90 % interval" in text
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"), [([1.01, 1.2], ": faster"), ([0.9, 1.2], ": not told apart"), ([0.8, 0.9], ": slower")]
+)
+def test_faster_is_said_only_where_the_interval_excludes_one(figures, ends, told):
+    value = {"predictors": ["xgb", "macs"], "study": "s", "gain": 1.05, "gain_interval": ends}
+    assert told in figures.predictor_choice({**value, "decisions": [], "gain_by_seed": [1.0]}, "a.json")
+
+
+def test_evaluations_needed_stand_by_algorithm_and_seed(figures):
+    runs = [{"evaluations_to_share": 31, "share": 0.99}, {"evaluations_to_share": None, "share": 0.9}]
+    whole = {"architectures": 144, "unexplained": 0.002, "guided": [{"share": 0.995, "evaluations": 70}]}
+    value = {
+        "share": 0.925,
+        "study": "s",
+        "log10_size": 4.5,
+        "evaluations": 100,
+        "algorithms": {"guided": runs},
+    }
+    value |= {"enumerated": whole, "scoring": {"seconds": 0.6}}
+    text = figures.search_efficiency(value, "a.json")
+    assert "| `guided` | 31, not reached | 99.0%, 90.0% |" in text
+    assert "mean error 0.20 points) `guided` finds, by seed: 99.50% with 70 evaluations." in text
