@@ -56,6 +56,7 @@ class Measured:
     speedup: Ratio
     throughput_speedup: Ratio
     speedup_fp32: Ratio
+    throughput_speedup_fp32: Ratio
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def measure(
             speedup=single[0].over(one),
             throughput_speedup=busy[0].over(other),
             speedup_fp32=single[1].over(one),
+            throughput_speedup_fp32=busy[1].over(other),
         )
 
     base, plain, *others = (measured(one, other) for one, other in zip(single, busy, strict=True))
