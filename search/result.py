@@ -17,6 +17,7 @@ __all__ = ["SCHEMA_VERSION", "Finalist", "baseline_value", "finalist_value", "is
 # 2: the interval of a finalist's predicted latency.
 # 3: objectives and constraints; history of hypervolume; intervals of speed-ups, the FP32 baseline; standard
 #    errors; rounds; sizes.
+#    Since then added: whether a finalist's weights are fine-tuned.
 SCHEMA_VERSION = 3
 
 
@@ -80,6 +81,7 @@ def finalist_value(
     violations = _violations(finalist, baseline, constraints)
     return {
         "architecture": str(built.architecture),
+        "is_finetuned": built.is_finetuned,
         **_sizes(built),
         "predicted": {
             "latency_us": candidate.latency_us,

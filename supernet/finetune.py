@@ -88,8 +88,8 @@ def _finetune(
 
     before = copy.deepcopy(module)
     tuner.train(module, teacher, f"fine-tuning {architecture}", exact=False)
-    reestimate(module, take(tuner.splits.train, BATCHNORM_SAMPLES))
-    found = tuner.compared(before, module)
+    n = reestimate(module, take(tuner.splits.train, BATCHNORM_SAMPLES))
+    found = tuner.compared(before, module) | {"batchnorm_samples": n}
     better = module if found["is_better"] else before
     path = checkpoint.finetuned_path(tuner.home, architecture)
     checkpoint.save_state(better.state_dict(), path, facts=found | checkpoint.origin_of(tuner.home))

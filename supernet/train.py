@@ -113,6 +113,8 @@ def _train(
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
     describe(network.space, out)
+    n = min(JUDGED_BATCHNORM_SAMPLES, len(splits.train))  # type: ignore[arg-type]
+    out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
     model = compute.module(model).eval()
     is_ordered = False
     for phase, stage in enumerate(stages_of(network.space, study.train), start=1):
