@@ -72,15 +72,17 @@ def _paragraph(card: dict[str, Any], is_finalist: bool) -> str:
         return (
             "What the finalists of this search are compared with: quantised, measured and judged as they are."
         )
+    tuned = "fine-tuned alone (`python -m supernet.finetune`), " if card.get("is_finetuned") else ""
+    made = f"Extracted from the super-network by ovnas, {tuned}quantised to INT8 and measured."
     faster = card["measured"].get("is_faster")
     if faster is None:
-        return "Extracted from the super-network by ovnas, quantised to INT8 and measured."
+        return made
     verdict = (
         "is faster than the INT8 pre-trained model: the whole interval of its speed-up lies above 1"
         if faster
         else "is not faster than the INT8 pre-trained model beyond the noise of the measurement"
     )
-    return f"Extracted from the super-network by ovnas, quantised to INT8 and measured. It {verdict}."
+    return f"{made} It {verdict}."
 
 
 Row = tuple[str, str, str, str]

@@ -64,7 +64,7 @@ def search_value(
         "baseline_quality": workshop.baseline_quality,
         "machine_speed": source.baseline_us / beside.baseline.latency_us,
         "calibration_samples": len(material.calibration),
-        "batchnorm_samples": None if material.batchnorm_samples is None else len(material.batchnorm_samples),
+        "batchnorm_samples": material.n_batchnorm_samples,
         "n_test": n_test,
         "baseline": baseline_value(workshop.baseline, beside, n_test, home),
         "finalists": [

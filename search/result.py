@@ -16,7 +16,8 @@ __all__ = ["SCHEMA_VERSION", "Finalist", "baseline_value", "finalist_value", "is
 # 1: first.
 # 2: the interval of a finalist's predicted latency.
 # 3: objectives and constraints; history of hypervolume; intervals of speed-ups, the FP32 baseline; standard
-#    errors; rounds; sizes. Since then added: speed-ups in throughput over FP32.
+#    errors; rounds; sizes.
+#    Since then added: whether a finalist's weights are fine-tuned; speed-ups in throughput over FP32.
 SCHEMA_VERSION = 3
 
 
@@ -82,6 +83,7 @@ def finalist_value(
     violations = _violations(finalist, baseline, constraints)
     return {
         "architecture": str(built.architecture),
+        "is_finetuned": built.is_finetuned,
         **_sizes(built),
         "predicted": {
             "latency_us": candidate.latency_us,

@@ -43,6 +43,13 @@ def test_text_names_every_figure(card):
         assert part in text
 
 
+def test_text_says_that_weights_are_fine_tuned(card):
+    one, folder = card
+    text = "fine-tuned alone (`python -m supernet.finetune`)"
+    assert text not in (folder / "README.md").read_text()
+    assert text in card_text({**one, "is_finetuned": True})
+
+
 def test_text_names_conditions_and_command(card, found):
     text = (card[1] / "README.md").read_text()
     for part in (
