@@ -4,7 +4,8 @@
 
 on a study that is trained and has both predictors. Searches by each, with the same seeds and evaluations;
 the fronts are measured in interleaved rounds, as profiling does, and for each accuracy the networks that the
-two fronts of a seed would choose are compared. Accuracies are kept in the study's search/evaluations.sqlite.
+two fronts of a seed would choose are compared. Both know the accuracies that either has evaluated, so that
+they differ by latencies alone. Accuracies are kept in the study's search/evaluations.sqlite.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> int:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--predictors", nargs=2, default=("xgb", "macs"), metavar="NAME")
     parser.add_argument("--evaluations", type=int, default=100)
-    parser.add_argument("--networks", type=int, default=10, help="of each front, at most")
+    parser.add_argument("--networks", type=int, default=40, help="of each front, at most")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -78,19 +79,16 @@ def choice(arguments: argparse.Namespace) -> dict[str, Any]:
     cache = arguments.runs_dir / study.name / "search" / "evaluations.sqlite"
     material, quality = load_material(study, arguments.runs_dir, target, cache)
     sizes = Sizes.of_network(material.network)
-    fronts: list[dict[str, list[Candidate]]] = [{} for _ in range(arguments.seeds)]
+    problems: list[dict[str, Problem]] = [{} for _ in range(arguments.seeds)]
     for name in arguments.predictors:
         saved = load(predictor_folder(study, arguments.runs_dir, name))
         saved.require(read_machine(), target)
-        for seed, own in enumerate(fronts):
+        for seed, own in enumerate(problems):
             latency = Predicted(saved, study.name)
-            problem = Problem(material.network.space, quality, latency, arguments.evaluations, sizes=sizes)
-            make_algorithm("guided").search(problem, np.random.default_rng(seed))
-            own[name] = pick_finalists(problem.front(), arguments.networks)
-            print(
-                f"{name}, seed {seed}: {problem.n_evaluated} evaluations, {len(own[name])} networks",
-                flush=True,
-            )
+            own[name] = Problem(material.network.space, quality, latency, arguments.evaluations, sizes=sizes)
+            make_algorithm("guided").search(own[name], np.random.default_rng(seed))
+            print(f"{name}, seed {seed}: {own[name].n_evaluated} evaluations", flush=True)
+    fronts = [fronts_of(own, arguments.networks) for own in problems]
     measured = _measure(
         study, [c.architecture for own in fronts for front in own.values() for c in front], arguments
     )
@@ -111,6 +109,17 @@ def choice(arguments: argparse.Namespace) -> dict[str, Any]:
         "gain_by_seed": [float(np.exp(own.mean())) for own in gains],
         "gain_interval": [float(np.exp(end)) for end in interval(drawn_means(gains)).to_json()],
     }
+
+
+def fronts_of(problems: dict[str, Problem], n: int) -> dict[str, list[Candidate]]:
+    """What each of a seed's searches would build, once it knows the accuracies that the other has seen: who
+    evaluated a lucky architecture is chance, and no predictor's merit."""
+    seen = {name: list(problem.candidates.values()) for name, problem in problems.items()}
+    for name, problem in problems.items():
+        for other, candidates in seen.items():
+            if other != name:
+                problem.adopt(candidates)
+    return {name: pick_finalists(problem.front(), n) for name, problem in problems.items()}
 
 
 def drawn_means(gains: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -100,6 +100,7 @@ def efficiency(arguments: argparse.Namespace) -> dict[str, Any]:
         "log10_size": plan.space.log10_size,
         "evaluations": arguments.evaluations,
         "reference_point": reference.to_json(everyone[0].objectives),
+        "ends": [quality.of(plan.space.smallest), quality.of(plan.space.largest)],
         "best_known_hypervolume": best,
         "share": SHARE,
         "algorithms": {name: [_judged(p, reference, best, SHARE) for p in own] for name, own in runs.items()},
@@ -200,6 +201,12 @@ def _print(value: dict[str, Any]) -> None:
             reached = f"{one['share']:.2%} after {one['evaluations']}"
             print(f"{name:8} seed {seed}: {reached}; {SHARE:.1%} at {needed}")
     whole = value["enumerated"]
+    smallest, largest = value["ends"]
+    if largest - smallest <= 2 * whole["unexplained"]:
+        print(
+            "note: the accuracies of the smallest and the largest network differ by less than twice the "
+            "accuracy model's mean error: shares of hypervolume are mostly chance"
+        )
     for seed, one in enumerate(whole["guided"]):
         needed = one["evaluations_to_share"] or "not reached"
         print(

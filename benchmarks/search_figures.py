@@ -105,6 +105,9 @@ def search_efficiency(value: dict[str, Any], name: str) -> str:
         f"{100 * whole['unexplained']:.2f} points) `guided` finds, by seed: {shares} evaluations. "
         f"A million architectures are scored in {value['scoring']['seconds']:.1f} s.",
     ]
+    smallest, largest = value["ends"]
+    if largest - smallest <= 2 * whole["unexplained"]:
+        lines[-1] += " The smallest and the largest network's accuracies differ by no more than chance here."
     return "\n".join(lines)
 
 

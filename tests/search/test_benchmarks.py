@@ -73,6 +73,22 @@ def test_decisions_are_made_by_prediction_and_judged_by_measurement(choice, cand
     assert [row["xgb"] for row in rows] == [1.0, 2.0]
 
 
+def test_both_fronts_know_what_either_search_has_evaluated(choice, space, quality, latency):
+    class Reversed:
+        def predict_codes(self, codes: np.ndarray) -> np.ndarray:
+            return 1e4 / latency.predict_codes(codes)
+
+    problems = {"one": Problem(space, quality, latency, 5), "other": Problem(space, quality, Reversed(), 5)}
+    for seed, problem in enumerate(problems.values()):
+        problem.evaluate(space.sample_codes(5, np.random.default_rng(seed)))
+    fronts = choice.fronts_of(problems, 20)
+    known = {name: set(problem.candidates) for name, problem in problems.items()}
+    assert known["one"] == known["other"]
+    assert len(known["one"]) > 5
+    for c in fronts["other"]:
+        assert c.latency_us == pytest.approx(Reversed().predict_codes(space.encode_all([c.architecture]))[0])
+
+
 def test_the_interval_of_a_gain_knows_that_decisions_of_a_seed_go_together(choice):
     seeds = [np.full(20, 0.1), np.full(20, 0.3)]
     means = choice.drawn_means(seeds)
@@ -123,7 +139,18 @@ def test_evaluations_needed_stand_by_algorithm_and_seed(figures):
         "evaluations": 100,
         "algorithms": {"guided": runs},
     }
-    value |= {"enumerated": whole, "scoring": {"seconds": 0.6}}
+    value |= {"enumerated": whole, "scoring": {"seconds": 0.6}, "ends": [0.9, 0.93]}
     text = figures.search_efficiency(value, "a.json")
+    assert "no more than chance" not in text
+    assert "no more than chance" in figures.search_efficiency({**value, "ends": [0.93, 0.93]}, "a.json")
     assert "| `guided` | 31, not reached | 99.0%, 90.0% |" in text
     assert "mean error 0.20 points) `guided` finds, by seed: 99.50% with 70 evaluations." in text
+
+
+def test_a_line_goes_on_from_a_trained_network_but_not_on_top_of_results(tmp_path):
+    line = loaded("end_to_end")
+    (tmp_path / "cifar10" / "supernet").mkdir(parents=True)
+    with line.kept(str(tmp_path), "cifar10", ["collect", "search"]) as folder:
+        assert folder == str(tmp_path)
+    with pytest.raises(SystemExit, match=r"cifar10/supernet is there already"):
+        line.kept(str(tmp_path), "cifar10", ["train", "collect"])

@@ -33,7 +33,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory, write_study):
+def prepared(tmp_path_factory, write_study, own_lock):
     """A tiny study and a folder with nothing but a predictor (of constant latency) for this machine."""
     folder = tmp_path_factory.mktemp("prepared")
     file = write_study(folder)
