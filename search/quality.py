@@ -91,6 +91,7 @@ class ValidationAccuracy(Quality):
         import torch
 
         from supernet.batchnorm import reestimate
+        from supernet.resized import images_of
         from supernet.training import accuracy
 
         known = self.evaluations.get("accuracy", self.key, str(architecture))
@@ -98,7 +99,8 @@ class ValidationAccuracy(Quality):
             return known
         module = self.network.extract(architecture)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; faster on CPUs
-        reestimate(module, self.samples)
-        top1 = accuracy(module, self.images)
+        space = self.network.space
+        reestimate(module, images_of(space, architecture, self.samples))
+        top1 = accuracy(module, images_of(space, architecture, self.images))
         self.evaluations.put("accuracy", self.key, str(architecture), top1)
         return top1

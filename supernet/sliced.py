@@ -22,13 +22,14 @@ from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.graph import as_tuple
 from supernet.int8 import convert_with_taps, quantize
+from supernet.pixels import resized
 from supernet.reshaping import reshape
 from supernet.space import Block, Dim, Layer, Segment
 
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["SlicedGraphs"]
+__all__ = ["SlicedGraph", "SlicedGraphs"]
 
 Dims = tuple[Dim, ...]
 _LAYER_NAME = re.compile(r"__module\.(?P<path>.+?)/aten::(?:_?convolution\w*|linear|conv\w*|addmm)")
@@ -65,8 +66,8 @@ class _Number:
     dim: Dim
 
 
-class SlicedGraphs:
-    """INT8 OpenVINO models of any architecture of `network`.
+class SlicedGraph:
+    """The maximal INT8 OpenVINO model of `network` for inputs of one size, and its slices.
 
     `outputs` gives, by node name, the symbolic dimensions of a node's output; `blocks` the skippable block
     that a node belongs to; `layer_of_node` the author's layer.
@@ -96,7 +97,7 @@ class SlicedGraphs:
         self.blocks = self._find_blocks()
 
     def model(self, architecture: Architecture) -> ov.Model:
-        """The INT8 graph of one architecture, a new model."""
+        """The INT8 graph of one architecture, a new model, whatever the architecture's resolution."""
         from openvino import opset13 as ops
 
         units, sides = self.space.units(architecture), self.space.kernels(architecture)
@@ -261,6 +262,30 @@ class SlicedGraphs:
         return bool(node.input_value(0).get_node().get_friendly_name() == entry)
 
 
+class SlicedGraphs(SlicedGraph):
+    """INT8 OpenVINO models of any architecture of `network`: the graph for the largest input, and one for
+    each smaller resolution. Those are quantised on their own, for a converted graph holds sizes of its maps.
+    """
+
+    def __init__(self, network: ElasticNetwork, example_input: Tensor, samples: Tensor) -> None:
+        """Converts and quantises the maximal network at each resolution. Raises as `SlicedGraph`."""
+        super().__init__(network, example_input, samples)
+        self._smaller = {
+            side: SlicedGraph(network, resized(example_input, side), resized(samples, side))
+            for side in self.space.resolutions[:-1]
+        }
+
+    def at(self, architecture: Architecture) -> SlicedGraph:
+        """The graph that the architecture is a slice of."""
+        side = self.space.resolution(architecture)
+        return self if side is None else self._smaller.get(side, self)
+
+    def model(self, architecture: Architecture) -> ov.Model:
+        """The INT8 graph of one architecture, a new model."""
+        graph = self.at(architecture)
+        return super().model(architecture) if graph is self else graph.model(architecture)
+
+
 def _bypass(entry: Any, end: Any) -> None:
     """What reads `end` reads `entry` from now on.
 
@@ -330,7 +355,7 @@ def _shape_for(target: Any, dims: Dims, units: tuple[int, ...]) -> Any:
     return result
 
 
-def _elementwise(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _elementwise(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     rank = len(shape)
     result: list[Dim] = [(Segment(None, 1),)] * rank
     for dims in sources:
@@ -343,7 +368,7 @@ def _elementwise(graph: SlicedGraphs, node: Any, sources: list[Dims | None], sha
     return tuple(result)
 
 
-def _convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _convolution(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     layer, x = graph._layer(node), sources[0]
     assert x is not None
     _expect(graph, node, layer.inputs, x[1])
@@ -352,7 +377,7 @@ def _convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None], sha
     return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
 
 
-def _group_convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _group_convolution(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     layer, x = graph._layer(node), sources[0]
     assert x is not None
     _expect(graph, node, layer.inputs, x[1])
@@ -362,7 +387,7 @@ def _group_convolution(graph: SlicedGraphs, node: Any, sources: list[Dims | None
     return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
 
 
-def _transposed(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _transposed(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     layer, x = graph._layer(node), sources[0]
     assert x is not None
     _expect(graph, node, layer.inputs, x[1])
@@ -371,7 +396,7 @@ def _transposed(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shap
     return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
 
 
-def _transposed_groups(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _transposed_groups(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     layer, x = graph._layer(node), sources[0]
     assert x is not None
     _expect(graph, node, layer.inputs, x[1])
@@ -381,7 +406,7 @@ def _transposed_groups(graph: SlicedGraphs, node: Any, sources: list[Dims | None
     return (x[0], layer.outputs, *((Segment(None, n),) for n in shape[2:]))
 
 
-def _matmul(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _matmul(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     if x is None or len(sources) != 2 or sources[1] is not None:
         graph._require_fixed(node, [dims for dims in sources if dims is not None])
@@ -394,13 +419,13 @@ def _matmul(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: A
     return (*x[:-1], layer.outputs)
 
 
-def _spatial(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _spatial(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     return (*x[:2], *((Segment(None, n),) for n in shape[2:]))
 
 
-def _reduction(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _reduction(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     axes = {int(a) % len(x) for a in np.atleast_1d(node.input_value(1).get_node().data)}
@@ -410,7 +435,7 @@ def _reduction(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape
     return tuple(dim for i, dim in enumerate(x) if i not in axes)
 
 
-def _reshape(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _reshape(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     fixed_dims: Dims = tuple((Segment(None, n),) for n in shape)
@@ -430,7 +455,7 @@ def _reshape(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: 
     return made
 
 
-def _groups_of(graph: SlicedGraphs) -> ChannelGroups:
+def _groups_of(graph: SlicedGraph) -> ChannelGroups:
     groups = ChannelGroups()
     for group in graph.space.groups:
         index = groups.new(group.name, group.n_units)
@@ -439,7 +464,7 @@ def _groups_of(graph: SlicedGraphs) -> ChannelGroups:
     return groups
 
 
-def _splitting(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _splitting(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     """Split and VariadicSplit: a split in equal parts stays only where nothing can be chosen."""
     x = sources[0]
     assert x is not None
@@ -458,7 +483,7 @@ def _splitting(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape
     return graph._further[name, 0]
 
 
-def _group_normalization(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _group_normalization(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     for port in (1, 2):
@@ -471,7 +496,7 @@ def _group_normalization(graph: SlicedGraphs, node: Any, sources: list[Dims | No
     return x
 
 
-def _prelu(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _prelu(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     """Its slope has one axis, that of the channels."""
     x = sources[0]
     assert x is not None
@@ -481,20 +506,20 @@ def _prelu(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: An
     return _elementwise(graph, node, sources, shape)
 
 
-def _normalization(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _normalization(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     return x
 
 
-def _squeeze(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _squeeze(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     axes = {int(a) % len(x) for a in np.atleast_1d(node.input_value(1).get_node().data)}
     return tuple(dim for i, dim in enumerate(x) if i not in axes)
 
 
-def _unsqueeze(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _unsqueeze(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     axes = {int(a) % len(shape) for a in np.atleast_1d(node.input_value(1).get_node().data)}
@@ -502,14 +527,14 @@ def _unsqueeze(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape
     return tuple((Segment(None, 1),) if i in axes else next(rest) for i in range(len(shape)))
 
 
-def _softmax(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _softmax(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     graph._require_fixed(node, [(x[int(node.get_attributes()["axis"])],)])
     return x
 
 
-def _pad(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _pad(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     amounts = np.stack([node.input_value(port).get_node().data for port in (1, 2)])
@@ -518,7 +543,7 @@ def _pad(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any)
     return tuple((Segment(None, shape[i]),) if i in padded else dim for i, dim in enumerate(x))
 
 
-def _concatenation(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _concatenation(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     data = [dims for dims in sources if dims is not None]
     if len(data) != len(sources):
         graph._require_fixed(node, data)
@@ -528,20 +553,20 @@ def _concatenation(graph: SlicedGraphs, node: Any, sources: list[Dims | None], s
     return tuple(joined if i == axis else dim for i, dim in enumerate(data[0]))
 
 
-def _transpose(graph: SlicedGraphs, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
+def _transpose(graph: SlicedGraph, node: Any, sources: list[Dims | None], shape: Any) -> Dims:
     x = sources[0]
     assert x is not None
     return tuple(x[int(axis)] for axis in node.input_value(1).get_node().data)
 
 
-def _expect(graph: SlicedGraphs, node: Any, expected: Dim, actual: Dim) -> None:
+def _expect(graph: SlicedGraph, node: Any, expected: Dim, actual: Dim) -> None:
     if _merged(graph, expected) != _merged(graph, actual):
         raise OvnasError(
             f"the quantised graph's {node.get_friendly_name()!r} reads other channels than the space says"
         )
 
 
-def _merged(graph: SlicedGraphs, dim: Dim) -> Dim:
+def _merged(graph: SlicedGraph, dim: Dim) -> Dim:
     """`dim` with neighbouring segments that cannot be chosen made one."""
     result: list[Segment] = []
     for segment in dim:
@@ -565,7 +590,7 @@ _SPLITS = ("Split", "VariadicSplit")
 # Operations whose output holds only values of their first input, so that NNCF quantises before them.
 _LEVELS_STAY = {"MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}
 
-_RULES: dict[str, Callable[[SlicedGraphs, Any, list[Dims | None], Any], Dims]] = {
+_RULES: dict[str, Callable[[SlicedGraph, Any, list[Dims | None], Any], Dims]] = {
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     "Parameter": lambda graph, node, sources, shape: tuple((Segment(None, n),) for n in shape),
     "Convolution": _convolution,

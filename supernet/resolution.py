@@ -1,0 +1,110 @@
+"""Which smaller inputs a super-network bears: found by running it on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from supernet.channels import fixed
+from supernet.elastic import Dims, ElasticNetwork
+from supernet.errors import OvnasError
+from supernet.graph import Example, as_tuple, shape_of
+from supernet.pixels import resized
+from supernet.proof import Fault, find_fault, next_node
+
+__all__ = ["Resolutions", "find_resolutions"]
+
+Shapes = Mapping[str, Any]
+OUTPUT = "output"  # torch.fx names that node so
+
+
+@dataclass(frozen=True)
+class Resolutions:
+    """`shapes` has every tensor's shape in the largest sub-network by the side of the input in px, ascending,
+    the model's own last. `faults` are the operations that do not bear another side."""
+
+    shapes: Mapping[int, Shapes]
+    faults: Mapping[int, Fault]
+
+
+def find_resolutions(network: ElasticNetwork, example: Example, wanted: Iterable[int]) -> Resolutions:
+    """The sides of `wanted` at which the largest, the smallest and some random sub-networks run, and give
+    an output of the same shape; `network` itself has no resolutions to choose yet.
+
+    Raises OvnasError if the model has another input than one square image of at least that size.
+    """
+    inputs, sides = as_tuple(example), sorted(set(wanted))
+    if len(inputs) != 1 or inputs[0].ndim != 4 or inputs[0].shape[2] != inputs[0].shape[3]:
+        shapes = [tuple(x.shape) for x in inputs]
+        raise OvnasError(f"[space] resolution is for models of one square image, but its inputs are {shapes}")
+    own = inputs[0].shape[2]
+    if sides[0] < 1 or sides[-1] > own:
+        raise OvnasError(f"[space] resolution must be within 1 and the model's own {own} px, but got {sides}")
+    whole = _run(network, inputs[0])
+    assert not isinstance(whole, Fault)
+    found: dict[int, Shapes] = {}
+    faults: dict[int, Fault] = {}
+    for side in sides:
+        if side == own:
+            continue
+        smaller = resized(inputs[0], side)
+        shapes = _run(network, smaller)
+        dims = shapes if isinstance(shapes, Fault) else _dims(network, whole, shapes)
+        fault = dims if isinstance(dims, Fault) else find_fault(network, smaller, dims)
+        if fault is None:
+            found[side] = shapes  # type: ignore[assignment]
+        else:
+            faults[side] = fault
+    return Resolutions({**found, own: whole}, faults)
+
+
+def _run(network: ElasticNetwork, images: Tensor) -> Shapes | Fault:
+    """Shapes of the values of all nodes, the output too, in the largest sub-network."""
+    shapes: dict[str, Any] = {}
+    seen = ""
+
+    def observe(node: fx.Node, value: Any) -> None:
+        nonlocal seen
+        seen, shapes[node.name] = node.name, shape_of(value)
+
+    with torch.no_grad():
+        try:
+            output = network.observed(images, observer=observe)
+        except Exception as error:
+            failed = next_node(network, network.space.largest, seen)
+            return Fault(failed, f"fails: {str(error).splitlines()[0]}")
+    values = list(output.values()) if isinstance(output, dict) else output
+    return {**shapes, OUTPUT: shape_of(values)}
+
+
+def _dims(network: ElasticNetwork, whole: Shapes, smaller: Shapes) -> dict[str, Dims | list[Dims]] | Fault:
+    """The network's dimensions for the smaller input: elastic channels must be as many as before, and so
+    must be everything that the network gives."""
+    result: dict[str, Dims | list[Dims]] = {}
+    if smaller[OUTPUT] is None or smaller[OUTPUT] != whole[OUTPUT]:
+        return Fault(OUTPUT, f"would have the shape {smaller[OUTPUT]}, not {whole[OUTPUT]}")
+    for name, shape in smaller.items():
+        known = network.dims.get(name)
+        if known is None or name == OUTPUT:
+            continue
+        is_several = isinstance(known, list)
+        both = zip(known, whole[name], shape, strict=True) if is_several else [(known, whole[name], shape)]
+        made: list[Dims] = []
+        for dims, before, after in both:
+            mixed = any(
+                network.space.is_free(dim) and a != b for dim, a, b in zip(dims, before, after, strict=True)
+            )
+            if mixed:
+                return Fault(name, "mixes channels and pixels")
+            made.append(
+                tuple(
+                    dim if network.space.is_free(dim) else fixed(n)
+                    for dim, n in zip(dims, after, strict=True)
+                )
+            )
+        result[name] = made if is_several else made[0]
+    return result
