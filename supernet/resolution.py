@@ -82,29 +82,26 @@ def _run(network: ElasticNetwork, images: Tensor) -> Shapes | Fault:
 
 
 def _dims(network: ElasticNetwork, whole: Shapes, smaller: Shapes) -> dict[str, Dims | list[Dims]] | Fault:
-    """The network's dimensions for the smaller input: elastic channels must be as many as before, and so
-    must be everything that the network gives."""
-    result: dict[str, Dims | list[Dims]] = {}
+    """The network's dimensions for the smaller input: those of channels that can be chosen stay."""
     if smaller[OUTPUT] is None or smaller[OUTPUT] != whole[OUTPUT]:
         return Fault(OUTPUT, f"would have the shape {smaller[OUTPUT]}, not {whole[OUTPUT]}")
     for name, shape in smaller.items():
-        known = network.dims.get(name)
-        if known is None or name == OUTPUT:
-            continue
-        is_several = isinstance(known, list)
-        both = zip(known, whole[name], shape, strict=True) if is_several else [(known, whole[name], shape)]
-        made: list[Dims] = []
-        for dims, before, after in both:
-            mixed = any(
-                network.space.is_free(dim) and a != b for dim, a, b in zip(dims, before, after, strict=True)
-            )
-            if mixed:
-                return Fault(name, "mixes channels and pixels")
-            made.append(
-                tuple(
-                    dim if network.space.is_free(dim) else fixed(n)
-                    for dim, n in zip(dims, after, strict=True)
-                )
-            )
-        result[name] = made if is_several else made[0]
-    return result
+        if _form(shape) != _form(whole[name]):
+            return Fault(name, "gives other tensors")
+
+    def resized_dims(dims: Dims, shape: tuple[int, ...]) -> Dims:
+        both = zip(dims, shape, strict=True)
+        return tuple(dim if network.space.is_free(dim) else fixed(n) for dim, n in both)
+
+    return {
+        name: [resized_dims(one, own) for one, own in zip(dims, smaller[name], strict=True)]
+        if isinstance(dims, list)
+        else resized_dims(dims, smaller[name])
+        for name, dims in network.dims.items()
+        if name in smaller and name != OUTPUT
+    }
+
+
+def _form(shape: Any) -> Any:
+    """How many tensors, and of how many dimensions."""
+    return [len(one) for one in shape] if isinstance(shape, list) else None if shape is None else len(shape)
