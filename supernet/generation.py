@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import fx, nn
+from torch import nn
 
 from supernet.blocks import ResidualBlock, find_blocks, find_runs
 from supernet.coupling import Coupling, Dims, LayerCall
@@ -115,6 +115,7 @@ class _Builder:
         self.groups: list[Group] = []
         self.index_of_root: dict[int, int] = {}
         self.block_of_node: dict[str, Block] = {}
+        self.nodes = {node.name: node for node in coupling.traced.module.graph.nodes}
         self.node_of_layer = {call.module: call.node for call in coupling.layers}
         self.kernel_slots: dict[str, int] = {}
         self.fixed_kernels: dict[str, str] = {}
@@ -313,10 +314,7 @@ class _Builder:
         )
 
     def _operation(self, name: str) -> str:
-        return self.coupling.operation(self._node(name))
-
-    def _node(self, name: str) -> fx.Node:
-        return next(n for n in self.coupling.traced.module.graph.nodes if n.name == name)
+        return self.coupling.operation(self.nodes[name])
 
     def _layers(self, resolutions: Resolutions) -> tuple[Layer, ...]:
         return tuple(self._layer(call, resolutions) for call in self.coupling.layers)
@@ -350,7 +348,7 @@ class _Builder:
         if isinstance(module, nn.Linear):
             return math.prod(shapes[call.node][1:-1])
         is_transposed = isinstance(module, _TRANSPOSED)
-        moved = self._node(call.node).all_input_nodes[0].name if is_transposed else call.node
+        moved = self.nodes[call.node].all_input_nodes[0].name if is_transposed else call.node
         return math.prod(shapes[moved][2:])
 
 

@@ -46,20 +46,19 @@ def find_resolutions(network: ElasticNetwork, example: Example, wanted: Iterable
         raise OvnasError(f"[space] resolution must be within 1 and the model's own {own} px, but got {sides}")
     whole = _run(network, inputs[0])
     assert not isinstance(whole, Fault)
-    found: dict[int, Shapes] = {}
-    faults: dict[int, Fault] = {}
-    for side in sides:
-        if side == own:
-            continue
-        smaller = resized(inputs[0], side)
-        shapes = _run(network, smaller)
-        dims = shapes if isinstance(shapes, Fault) else _dims(network, whole, shapes)
-        fault = dims if isinstance(dims, Fault) else find_fault(network, smaller, dims)
-        if fault is None:
-            found[side] = shapes  # type: ignore[assignment]
-        else:
-            faults[side] = fault
-    return Resolutions({**found, own: whole}, faults)
+    tried = {side: _tried(network, whole, resized(inputs[0], side)) for side in sides if side != own}
+    shapes_of = {side: found for side, found in tried.items() if not isinstance(found, Fault)}
+    faults = {side: found for side, found in tried.items() if isinstance(found, Fault)}
+    return Resolutions({**shapes_of, own: whole}, faults)
+
+
+def _tried(network: ElasticNetwork, whole: Shapes, images: Tensor) -> Shapes | Fault:
+    """The shapes for smaller images, or what does not bear them; `whole` are those for the model's own."""
+    shapes = _run(network, images)
+    if isinstance(shapes, Fault):
+        return shapes
+    dims = _dims(network, whole, shapes)
+    return dims if isinstance(dims, Fault) else find_fault(network, images, dims) or shapes
 
 
 def _run(network: ElasticNetwork, images: Tensor) -> Shapes | Fault:
