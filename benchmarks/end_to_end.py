@@ -1,12 +1,14 @@
 """The whole line in a fresh folder, each step timed: `python benchmarks/end_to_end.py --study digits`.
 
-`--steps collect,predict` leaves out what needs data (resnet50).
+`--steps collect,predict,report` leaves out what needs data (resnet50). Where training takes hours, its
+supernet/ can be put into `--runs-dir` before, and `--steps` begins with collect.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from results_file import write_result
+from results_file import FOLDER, write_result
+
+from supernet.study import Study
 
 STEPS = {
     "train": ["supernet.train"],
@@ -24,6 +28,8 @@ STEPS = {
     "report": ["predictor.report"],
     "search": ["search.run", "--predictor", "xgb"],
 }
+# What each makes in runs/<study>/; a step on top of an earlier one would time something else.
+MADE = {"train": "supernet", "collect": "profiling", "predict": "predictor", "search": "search"}
 KEPT = {
     "train": ("accuracy", "log10_size", "seconds"),
     "collect": (
@@ -47,11 +53,12 @@ def main() -> None:
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--budget", help="of profiling.collect, if not the study's")
     parser.add_argument("--seed", default="0")
-    parser.add_argument("--runs-dir", help="where to keep what is made, a folder that is not there yet")
+    parser.add_argument("--runs-dir", help="where to keep what is made, without results of these steps")
     arguments = parser.parse_args()
     value: dict[str, Any] = {"study": arguments.study, "seed": int(arguments.seed), "steps_s": {}}
-    with kept(arguments.runs_dir) as runs:
-        for step in arguments.steps.split(","):
+    steps = arguments.steps.split(",")
+    with kept(arguments.runs_dir, Study.load(arguments.study).name, steps) as runs:
+        for step in steps:
             command = [sys.executable, "-m", *STEPS[step], "--study", arguments.study, "--json"]
             command += ["--runs-dir", runs, "--seed", arguments.seed]
             if step == "collect" and arguments.budget:
@@ -66,14 +73,19 @@ def main() -> None:
                 value[step] = {key: found[key] for key in KEPT[step]}
             if step in ("report", "search"):
                 value["target"] = found["target"]
-    write_result(f"end_to_end-{arguments.study}", _without_paths(value))
+        path = write_result(f"end_to_end-{arguments.study}", _without_paths(value))
+        picture = Path(runs) / arguments.study / "search" / "front.png"
+        if "search" in steps and picture.is_file():
+            shutil.copy(picture, FOLDER / f"{path.stem}.png")
 
 
-def kept(runs_dir: str | None) -> AbstractContextManager[str]:
-    """The folder named, made now, or a temporary one."""
+def kept(runs_dir: str | None, study: str, steps: list[str]) -> AbstractContextManager[str]:
+    """The folder named, or a temporary one. Exits where a step's results are there already."""
     if runs_dir is None:
         return tempfile.TemporaryDirectory()
-    Path(runs_dir).mkdir(parents=True)  # a run on top of another would time something else
+    for place in (Path(runs_dir) / study / MADE[step] for step in steps if step in MADE):
+        if place.exists():
+            sys.exit(f"error: {place} is there already; give another --runs-dir or fewer --steps")
     return nullcontext(runs_dir)
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/predictor_choice.py --study digits --runs-dir runs
 
-on a study that is trained and has both predictors. One search by each, with the same seed and evaluations;
-the front of each is measured in interleaved rounds, as profiling does, and for each accuracy the network that
-each front would choose is compared. Accuracies are kept in the study's search/evaluations.sqlite.
+on a study that is trained and has both predictors. Searches by each, with the same seeds and evaluations;
+the fronts are measured in interleaved rounds, as profiling does, and for each accuracy the networks that the
+two fronts of a seed would choose are compared. Accuracies are kept in the study's search/evaluations.sqlite.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from results_file import write_result
 
 from predictor.bootstrap import interval, resamples
@@ -47,8 +48,8 @@ def main() -> int:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--predictors", nargs=2, default=("xgb", "macs"), metavar="NAME")
     parser.add_argument("--evaluations", type=int, default=100)
-    parser.add_argument("--networks", type=int, default=16, help="of each front, at most")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--networks", type=int, default=10, help="of each front, at most")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     try:
@@ -59,9 +60,13 @@ def main() -> int:
     one, other = arguments.predictors
     for row in value["decisions"]:
         found = ", ".join(f"{name} {row[name]:.4f}" for name in (one, other))
-        print(f"at {row['quality']:.4f}: {found} of the baseline's latency")
+        print(f"seed {row['seed']} at {row['quality']:.4f}: {found} of the baseline's latency")
     low, high = value["gain_interval"]
-    print(f"chosen through {one}: {value['gain']:.3f}x faster at the same accuracy ({low:.3f} to {high:.3f})")
+    told = "faster" if low > 1 else "slower" if high < 1 else "no difference beyond the noise"
+    print(
+        f"chosen through {one} in place of {other}, at the same accuracy: {value['gain']:.3f}x the speed "
+        f"({low:.3f} to {high:.3f}): {told}"
+    )
     write_result(f"predictor_choice-{value['study']}", value)
     return 0
 
@@ -72,40 +77,59 @@ def choice(arguments: argparse.Namespace) -> dict[str, Any]:
     target = read_target(study.target)
     cache = arguments.runs_dir / study.name / "search" / "evaluations.sqlite"
     material, quality = load_material(study, arguments.runs_dir, target, cache)
-    fronts: dict[str, list[Candidate]] = {}
+    sizes = Sizes.of_network(material.network)
+    fronts: list[dict[str, list[Candidate]]] = [{} for _ in range(arguments.seeds)]
     for name in arguments.predictors:
         saved = load(predictor_folder(study, arguments.runs_dir, name))
         saved.require(read_machine(), target)
-        problem = Problem(
-            material.network.space, quality, Predicted(saved, study.name), arguments.evaluations,
-            sizes=Sizes.of_network(material.network),
-        )  # fmt: skip
-        make_algorithm("guided").search(problem, np.random.default_rng(arguments.seed))
-        fronts[name] = pick_finalists(problem.front(), arguments.networks)
-        print(f"{name}: {problem.n_evaluated} evaluations, {len(fronts[name])} networks", flush=True)
-    measured = _measure(study, [c.architecture for front in fronts.values() for c in front], arguments)
-    decisions = decide(fronts, measured)
+        for seed, own in enumerate(fronts):
+            latency = Predicted(saved, study.name)
+            problem = Problem(material.network.space, quality, latency, arguments.evaluations, sizes=sizes)
+            make_algorithm("guided").search(problem, np.random.default_rng(seed))
+            own[name] = pick_finalists(problem.front(), arguments.networks)
+            print(
+                f"{name}, seed {seed}: {problem.n_evaluated} evaluations, {len(own[name])} networks",
+                flush=True,
+            )
+    measured = _measure(
+        study, [c.architecture for own in fronts for front in own.values() for c in front], arguments
+    )
+    decisions = [{"seed": seed, **row} for seed, own in enumerate(fronts) for row in decide(own, measured)]
     one, other = arguments.predictors
-    gains = np.log([row[other] / row[one] for row in decisions])
-    means = gains[resamples(len(gains))].mean(axis=1)
+    gains = [
+        np.log([row[other] / row[one] for row in decisions if row["seed"] == seed])
+        for seed in range(len(fronts))
+    ]
     return {
         "study": study.name,
         "target": target,
-        "seed": arguments.seed,
         "evaluations": arguments.evaluations,
         "predictors": list(arguments.predictors),
-        "networks": {name: len(front) for name, front in fronts.items()},
+        "networks": len(measured),
         "decisions": decisions,
-        "gain": float(np.exp(gains.mean())),
-        "gain_interval": [float(np.exp(end)) for end in interval(means).to_json()],
+        "gain": float(np.exp(np.concatenate(gains).mean())),
+        "gain_by_seed": [float(np.exp(own.mean())) for own in gains],
+        "gain_interval": [float(np.exp(end)) for end in interval(drawn_means(gains)).to_json()],
     }
+
+
+def drawn_means(gains: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Bootstrap in two stages: seeds are drawn, then the decisions of each, for those of one seed share
+    networks. Means, shape (n_resamples,)."""
+    rng = np.random.default_rng(0)
+    return np.array(
+        [
+            np.concatenate([rng.choice(gains[seed], len(gains[seed])) for seed in seeds]).mean()
+            for seeds in resamples(len(gains))
+        ]
+    )
 
 
 def _measure(
     study: Study, architectures: list[Architecture], arguments: argparse.Namespace
 ) -> dict[Architecture, float]:
     """Latencies over the maximal network's."""
-    rng = np.random.default_rng([arguments.seed, 17])
+    rng = np.random.default_rng(17)
     distinct = list(dict.fromkeys(architectures))
     rng.shuffle(distinct)  # type: ignore[arg-type]
     with measuring():

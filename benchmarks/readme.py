@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from results_file import FOLDER
-
-from profiling.machine import has_vnni
+from results_file import FOLDER, machine_text
+from search_figures import predictor_choice, published_ratios, search_efficiency, whole_line
 
 README = FOLDER.parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/readme.py -->", "<!-- end of figures -->"
@@ -18,8 +17,13 @@ BEGIN, END = "<!-- figures: written by benchmarks/readme.py -->", "<!-- end of f
 def figures() -> str:
     """The Markdown of every result that is there."""
     parts = []
-    for path in sorted(FOLDER.glob("end_to_end-digits-*.json")):
-        parts.append(_digits(path))
+    for name, text in (
+        ("end_to_end-digits", whole_line),
+        ("end_to_end-cifar10", whole_line),
+        ("search_efficiency", search_efficiency),
+        ("predictor_choice", predictor_choice),
+    ):
+        parts += [text(_read(path), path.name) for path in sorted(FOLDER.glob(f"{name}-*.json"))]
     for path in sorted(FOLDER.glob("end_to_end-resnet50-*.json")):
         parts.append(_resnet50(path))
     rows = sorted(FOLDER.glob("predictor_accuracy-*.json"))
@@ -39,41 +43,20 @@ def figures() -> str:
         parts.append(_sliced_oracle(rows))
     parts += [_benchmark_app(path) for path in sorted(FOLDER.glob("benchmark_app-*.json"))]
     parts += [_kill(path) for path in sorted(FOLDER.glob("kill-*.json"))]
-    parts += [
-        _mlperf_v20(path) for path in sorted(FOLDER.glob("mlperf_v20-*.json")) if "search" in _read(path)
-    ]
+    for path in sorted(FOLDER.glob("mlperf_v20-*.json")):
+        value = _read(path)
+        if "offline" in value or "server" in value:
+            parts.append(published_ratios(value, path.name))
+        if "search" in value:
+            parts.append(_mlperf_v20(path))
     return "\n\n".join(parts)
-
-
-def _digits(path: Path) -> str:
-    value = _read(path)
-    base = value["search"]["baseline"]
-    minutes = sum(value["steps_s"].values()) / 60
-    lines = [
-        f"**`digits`** on {_machine(value)}, {minutes:.1f} minutes in all "
-        f"([file](benchmarks/results/{path.name})):",
-        "",
-        "| network | million MACs | INT8 test accuracy | latency | speed-up | error of prediction |",
-        "|---|---|---|---|---|---|",
-        f"| INT8 baseline | {base['macs'] / 1e6:.1f} | {base['top1_int8']:.2%} | "
-        f"{base['latency_us']:.0f} us | 1.00x | |",
-    ]
-    for i, one in enumerate(value["search"]["finalists"], start=1):
-        measured = one["measured"]
-        then_us = measured["latency_us"] * value["search"]["machine_speed"]
-        error = one["predicted"]["latency_us"] / then_us - 1
-        lines.append(
-            f"| finalist {i} | {one['macs'] / 1e6:.1f} | {measured['top1_int8']:.2%} | "
-            f"{measured['latency_us']:.0f} us | {measured['speedup']:.2f}x | {error:+.1%} |"
-        )
-    return "\n".join(lines)
 
 
 def _resnet50(path: Path) -> str:
     value = _read(path)
     collected, minutes = value["collect"], value["steps_s"]["collect"] / 60
     lines = [
-        f"**`resnet50`** at 224 px on {_machine(value)}: {collected['networks']} networks and "
+        f"**`resnet50`** at 224 px on {machine_text(value)}: {collected['networks']} networks and "
         f"{collected['kernels']:,} kernels measured in {minutes:.1f} minutes (preparing one network takes "
         f"{collected['prepare_s']:.2f} s; {collected['peak_memory_gib']:.1f} GiB of memory; counters "
         f"as read differ by {collected['counters_difference']:+.1%} from end to end); "
@@ -280,15 +263,6 @@ def _mlperf_v20(path: Path) -> str:
         cells = [f"{fewer:.2f}x", f"{one['speedup']:.2f}x", *(f"{found[c]:.2f}x" for c in columns)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _machine(value: dict[str, Any]) -> str:
-    machine = value["machine"]
-    kind = "VNNI" if has_vnni(machine) else "no VNNI"
-    version = machine["openvino"].split("-")[0]
-    threads = value["target"]["threads"]
-    cpu = f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind})"
-    return f"{cpu}, OpenVINO {version}, {threads} thread(s)"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -29,6 +29,21 @@ def write_result(name: str, value: dict[str, Any], *, activity: dict[str, Any] |
     return path
 
 
+def link(name: str) -> str:
+    """Markdown's link to a result, for the README."""
+    return f"[file](benchmarks/results/{name})"
+
+
+def machine_text(value: dict[str, Any]) -> str:
+    """The conditions of a result in words."""
+    machine = value["machine"]
+    kind = "VNNI" if has_vnni(machine) else "no VNNI"
+    version = machine["openvino"].split("-")[0]
+    threads = value["target"]["threads"]
+    cpu = f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind})"
+    return f"{cpu}, OpenVINO {version}, {threads} thread(s)"
+
+
 def revision() -> str:
     """The commit that is measured, "-dirty" if files other than results have changed since; "unknown" outside
     of a checkout."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from profiling.portrait import FAMILIES, KernelFigures, Portrait, RoundFigure
-from supernet.page import BLUE, GREY, INK, ORANGE, new_figure, tip
+from supernet.page import BLUE, GREY, INK, ORANGE, new_figure, scale_on_top, tip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,12 +49,7 @@ def layer_bars(portrait: Portrait) -> Figure:
     label = "share of the measured peak, %" if portrait.peak else "no peak was measured"
     share.set(xlabel=label, xlim=(0, max(110.0, 1.1 * max(shares))))
     for axes in (time, share):
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_label_position("top")
-        axes.xaxis.tick_top()
-        axes.spines[["left", "bottom"]].set_visible(False)
-        axes.spines["top"].set_visible(True)
+        scale_on_top(axes)
     _family_legend(figure, kernels)
     return figure
 

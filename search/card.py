@@ -17,7 +17,7 @@ __all__ = ["CARD", "card_text", "write_card"]
 CARD = "card.json"
 
 # 1: a finalist's figures with study, machine, target, quality and seed.
-# 2: all conditions, of the baseline too; README.md beside it.
+# 2: all conditions, of the baseline too; README.md beside it. Since then added: LoadGen's figures.
 SCHEMA_VERSION = 2
 
 # What a card keeps of a search.json value.
@@ -73,15 +73,17 @@ def _paragraph(card: dict[str, Any], is_finalist: bool) -> str:
         return (
             "What the finalists of this search are compared with: quantised, measured and judged as they are."
         )
+    tuned = "fine-tuned alone (`python -m supernet.finetune`), " if card.get("is_finetuned") else ""
+    made = f"Extracted from the super-network by ovnas, {tuned}quantised to INT8 and measured."
     faster = card["measured"].get("is_faster")
     if faster is None:
-        return "Extracted from the super-network by ovnas, quantised to INT8 and measured."
+        return made
     verdict = (
         "is faster than the INT8 pre-trained model: the whole interval of its speed-up lies above 1"
         if faster
         else "is not faster than the INT8 pre-trained model beyond the noise of the measurement"
     )
-    return f"Extracted from the super-network by ovnas, quantised to INT8 and measured. It {verdict}."
+    return f"{made} It {verdict}."
 
 
 Row = tuple[str, str, str, str]
@@ -102,6 +104,7 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
         ("speedup", "speed-up in latency over the INT8 baseline", one),
         ("throughput_speedup", "speed-up in throughput over the INT8 baseline", many),
         ("speedup_fp32", "speed-up in latency over the FP32 pre-trained model", one),
+        ("throughput_speedup_fp32", "speed-up in throughput over the FP32 pre-trained model", many),
     ):
         ends = _ends(measured.get(f"{name}_interval"), "{:.3f}", "95 % interval over rounds")
         rows.append(_row(label, measured.get(name), "{:.3f}x", ends, how))
@@ -119,7 +122,19 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
     if layers:
         how = "convolutions and linear layers, read from the compiled model"
         rows.append(("layers executed in INT8", f"{layers[0]} of {layers[1]}", "", how))
+    rows += [_loadgen(run) for run in card.get("mlperf") or ()]
     return [row for row in rows if row is not None]
+
+
+def _loadgen(run: dict[str, Any]) -> Row:
+    """One of search.json's "mlperf", of this network."""
+    spread = f"LoadGen's verdict: {run['verdict']}" + (f" ({run['reason']})" if run.get("reason") else "")
+    how = "a quick run: not valid for a submission" if run["is_quick"] else "the rules' duration and counts"
+    if run.get("bound_ms") is not None:
+        how += f"; 99th percentile within {run['bound_ms']:g} ms"
+    if run.get("arrangement"):
+        how += f"; {_plain(run['arrangement'])}"
+    return f"MLPerf {run['scenario']}, {run['metric']}", f"{run['value']:,.3f}", spread, how
 
 
 def _predicted(card: dict[str, Any]) -> list[Row | None]:

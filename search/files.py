@@ -64,7 +64,7 @@ def search_value(
         "baseline_quality": workshop.baseline_quality,
         "machine_speed": source.baseline_us / beside.baseline.latency_us,
         "calibration_samples": len(material.calibration),
-        "batchnorm_samples": None if material.batchnorm_samples is None else len(material.batchnorm_samples),
+        "batchnorm_samples": material.n_batchnorm_samples,
         "n_test": n_test,
         "baseline": baseline_value(workshop.baseline, beside, n_test, home),
         "finalists": [
@@ -82,17 +82,21 @@ def search_value(
 def write_search(
     value: dict[str, Any], workshop: Workshop, problem: Problem, finalists: list[Finalist], folder: Path
 ) -> None:
-    """All files; an earlier search's are replaced once these are complete."""
+    """All files; an earlier search's are replaced once these are complete. May be called again with a value
+    that holds more."""
     from search.report import write_page
     from supernet.checkpoint import write_json
 
-    built = [workshop.baseline, *(f.built for f in finalists)]
-    for network, one in zip(built, (value["baseline"], *value["finalists"]), strict=True):
-        card = {**one, "onnx_checked_by": network.exported.onnx_checked_by}
-        write_card(card, value, network.exported.files["ir"].parent)
     home = folder / "finalists"
-    shutil.rmtree(home, ignore_errors=True)
-    workshop.folder.rename(home)
+    place = workshop.folder if workshop.folder.exists() else home
+    built = {"baseline": workshop.baseline} | {f"finalist {i}": f.built for i, f in enumerate(finalists, 1)}
+    for (name, network), one in zip(built.items(), (value["baseline"], *value["finalists"]), strict=True):
+        own = [run for run in value["mlperf"] or () if run["network"] == name]
+        card = {**one, "mlperf": own, "onnx_checked_by": network.exported.onnx_checked_by}
+        write_card(card, value, place / network.exported.files["ir"].parent.name)
+    if place != home:
+        shutil.rmtree(home, ignore_errors=True)
+        place.rename(home)
     candidates, front = list(problem.candidates.values()), problem.front()
     chosen = [f.built.candidate for f in finalists if f.built.candidate is not None]
     write_candidates(candidates, folder / "candidates.csv", is_accuracy=workshop.quality.is_accuracy)

@@ -32,7 +32,8 @@ COPIES, ROUNDS = 3, 12
 @dataclass(frozen=True)
 class Built:
     """One exported network; `candidate` is None for the baseline. Accuracies are on the test split, None
-    without data. `model_bytes` are those of the INT8 weights file."""
+    without data. `model_bytes` are those of the INT8 weights file; `is_finetuned`: its weights are no longer
+    the super-network's."""
 
     architecture: Architecture
     candidate: Candidate | None
@@ -44,6 +45,7 @@ class Built:
     model_bytes: int
     n_int8_layers: int
     n_layers: int
+    is_finetuned: bool
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Measured:
     speedup: Ratio
     throughput_speedup: Ratio
     speedup_fp32: Ratio
+    throughput_speedup_fp32: Ratio
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,20 @@ class Measurement:
 
 
 def build(material: Material, candidate: Candidate | None, folder: Path, target: dict[str, Any]) -> Built:
-    """Extracts, re-estimates BatchNorm, exports and quantises; `candidate` None is the baseline, the
-    pre-trained model itself."""
+    """Extracts, re-estimates BatchNorm or takes fine-tuned weights, exports and quantises; `candidate` None
+    is the baseline, the pre-trained model itself."""
     from profiling.kernel import read_kernels
     from profiling.target import compile_model, core
-    from supernet.batchnorm import reestimate
     from supernet.resized import images_of
     from supernet.training import accuracy
 
     space = material.network.space
     if candidate is None:
         architecture = space.largest
-        module = traced(material)
+        module, is_finetuned = traced(material), False
     else:
         architecture = candidate.architecture
-        module = material.network.extract(architecture)
-        if material.batchnorm_samples is not None:
-            reestimate(module, images_of(space, architecture, material.batchnorm_samples))
+        module, is_finetuned = material.extract(architecture)
     exported = export_model(
         module,
         images_of(space, architecture, material.example),
@@ -107,6 +107,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         model_bytes=exported.files["ir"].with_suffix(".bin").stat().st_size,
         n_int8_layers=sum(k.exec_type.endswith("I8") for k in layers),
         n_layers=len(layers),
+        is_finetuned=is_finetuned,
     )
 
 
@@ -165,6 +166,7 @@ def measure(
             speedup=single[0].over(one),
             throughput_speedup=busy[0].over(other),
             speedup_fp32=single[1].over(one),
+            throughput_speedup_fp32=busy[1].over(other),
         )
 
     base, plain, *others = (measured(one, other) for one, other in zip(single, busy, strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 
 from search.outcome import LayerTime, Outcome
 from search.table import ratio_text
-from supernet.page import BLUE, GREY, INK, ORANGE, new_figure, tip
+from supernet.page import BLUE, GREY, INK, ORANGE, new_figure, scale_on_top, tip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,12 +81,7 @@ def saving_picture(rows: Sequence[Saving], name: str) -> Figure:
     share.axvline(0, color=GREY, linewidth=0.8)
     share.set_xlabel("share of the time saved, %")
     for axes in (time, share):
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_label_position("top")
-        axes.xaxis.tick_top()
-        axes.spines[["left", "bottom"]].set_visible(False)
-        axes.spines["top"].set_visible(True)
+        scale_on_top(axes)
     time.legend(loc="lower right", fontsize=9)
     return figure
 

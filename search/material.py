@@ -11,6 +11,8 @@ from search.quality import Macs, Quality, ValidationAccuracy
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from supernet.architecture import Architecture
+    from supernet.batchnorm import Reestimator
     from supernet.data import Splits
     from supernet.elastic import ElasticNetwork
     from supernet.study import Study
@@ -22,15 +24,33 @@ SYNTHETIC_CALIBRATION_SAMPLES = 16
 
 @dataclass(frozen=True)
 class Material:
-    """What finalists are made of and judged by. Without `splits`, samples are random and there is no
-    accuracy."""
+    """What finalists are made of and judged by; `supernet` is the folder of the trained super-network.
+    Without `splits`, samples are random, there is no accuracy, and nothing was trained."""
 
     network: ElasticNetwork
     pretrained: nn.Module
     splits: Splits | None
-    batchnorm_samples: Tensor | None
+    reestimator: Reestimator | None
     calibration: Tensor
     example: Tensor
+    supernet: Path | None
+
+    @property
+    def n_batchnorm_samples(self) -> int | None:
+        """Images that BatchNorm statistics are averages over, None where they stay as they are."""
+        return None if self.reestimator is None else self.reestimator.n_samples
+
+    def extract(self, architecture: Architecture) -> tuple[nn.Module, bool]:
+        """A sub-network to be judged and exported, with BatchNorm statistics of its own; True if its weights
+        are those that `supernet.finetune` has trained on."""
+        from supernet.checkpoint import load_finetuned
+
+        if self.reestimator is None or self.supernet is None:
+            return self.network.extract(architecture), False
+        module = load_finetuned(self.network, self.supernet, architecture)
+        if module is not None:
+            return module, True
+        return self.reestimator.extract(architecture), False
 
 
 def load_material(
@@ -40,6 +60,7 @@ def load_material(
     one, and MACs as the declared stand-in. Raises OvnasError where nothing was trained."""
     import torch
 
+    from supernet.batchnorm import Reestimator
     from supernet.checkpoint import example_input, load_supernet, make_model, make_network
     from supernet.data import load_splits, take
     from supernet.train import BATCHNORM_SAMPLES
@@ -50,18 +71,17 @@ def load_material(
         generator = torch.Generator().manual_seed(0)
         n = SYNTHETIC_CALIBRATION_SAMPLES * target["batch"]
         noise = torch.randn(n, *study.model.input_shape, generator=generator)
-        return Material(network, make_model(study), None, None, noise, example), Macs(network.space)
+        return Material(network, make_model(study), None, None, noise, example, None), Macs(network.space)
     supernet = runs_dir / study.name / "supernet"
     network, pretrained = load_supernet(study, supernet)
     splits = load_splits(study)
-    samples = take(splits.train, BATCHNORM_SAMPLES)
+    reestimator = Reestimator(network, take(splits.train, BATCHNORM_SAMPLES))
     calibration = take(splits.train, study.search.calibration_samples)
     quality = ValidationAccuracy(
-        network,
+        reestimator,
         splits,
-        samples,
         supernet / "supernet.safetensors",
         evaluations,
         n_images=study.search.evaluation_samples,
     )
-    return Material(network, pretrained, splits, samples, calibration, example), quality
+    return Material(network, pretrained, splits, reestimator, calibration, example, supernet), quality

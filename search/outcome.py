@@ -252,8 +252,9 @@ def _finalist(value: dict[str, Any], one: dict[str, Any], number: int) -> Finali
     broken = one.get("violations")
     violations = tuple(str(v) for v in (_violations(value, measured) if broken is None else broken))
     feasible = one.get("is_feasible")
+    name = f"finalist {number}" + (" (fine-tuned)" if one.get("is_finetuned") else "")
     return Finalist(
-        **Network.facts(f"finalist {number}", one, measured),
+        **Network.facts(name, one, measured),
         predicted_us=float(predicted["latency_us"]),
         interval_us=interval,
         predicted_top1=predicted.get("top1"),

@@ -278,7 +278,7 @@ def _pair(axes: Axes, places: _Places, one: Finalist) -> None:
     )
     mark.set_gid(text)
     axes.annotate(
-        one.name.rsplit(" ", 1)[-1], (mx, my), xytext=(6, -14), textcoords="offset points", fontsize=10,
+        one.name.split()[1], (mx, my), xytext=(6, -14), textcoords="offset points", fontsize=10,
         color=ORANGE, fontweight="bold", zorder=7,
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
     )  # fmt: skip

@@ -15,10 +15,8 @@ from supernet.architecture import Architecture
 from supernet.space import Space
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from supernet.batchnorm import Reestimator
     from supernet.data import Splits
-    from supernet.elastic import ElasticNetwork
 
 __all__ = ["Macs", "Quality", "ValidationAccuracy"]
 
@@ -58,7 +56,7 @@ class Macs(Quality):
 
 
 class ValidationAccuracy(Quality):
-    """Top-1 on a fixed part of the validation split with BatchNorm re-estimated on `samples`, as a fraction.
+    """Top-1 on a fixed part of the validation split with BatchNorm re-estimated, as a fraction.
 
     `n_images` of the split, evenly spread, are judged on (0: all). Kept in a SQLite file under the
     super-network's hash: an architecture is evaluated once.
@@ -69,9 +67,8 @@ class ValidationAccuracy(Quality):
 
     def __init__(
         self,
-        network: ElasticNetwork,
+        reestimator: Reestimator,
         splits: Splits,
-        samples: Tensor,
         weights: Path,
         cache: Path,
         *,
@@ -79,28 +76,26 @@ class ValidationAccuracy(Quality):
     ) -> None:
         from search.images import evenly
 
-        self.network, self.samples = network, samples
+        self.reestimator = reestimator
         self.images = evenly(splits.validation, n_images)
         n = len(self.images)  # type: ignore[arg-type]
         is_part = n < len(splits.validation)  # type: ignore[arg-type]
-        self.key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] + f"-{len(samples)}"
+        self.key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] + f"-{reestimator.n_samples}"
         self.key += f"-{n}" if is_part else ""
         self.evaluations = Evaluations(cache)
 
     def of(self, architecture: Architecture) -> float:
         import torch
 
-        from supernet.batchnorm import reestimate
         from supernet.resized import images_of
         from supernet.training import accuracy
 
         known = self.evaluations.get("accuracy", self.key, str(architecture))
         if known is not None:
             return known
-        module = self.network.extract(architecture)
+        module = self.reestimator.extract(architecture)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; faster on CPUs
-        space = self.network.space
-        reestimate(module, images_of(space, architecture, self.samples))
+        space = self.reestimator.network.space
         top1 = accuracy(module, images_of(space, architecture, self.images))
         self.evaluations.put("accuracy", self.key, str(architecture), top1)
         return top1

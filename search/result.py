@@ -17,6 +17,7 @@ __all__ = ["SCHEMA_VERSION", "Finalist", "baseline_value", "finalist_value", "is
 # 2: the interval of a finalist's predicted latency.
 # 3: objectives and constraints; history of hypervolume; intervals of speed-ups, the FP32 baseline; standard
 #    errors; rounds; sizes.
+#    Since then added: whether a finalist's weights are fine-tuned; speed-ups in throughput over FP32.
 SCHEMA_VERSION = 3
 
 
@@ -56,6 +57,8 @@ def baseline_value(built: Built, beside: Measurement, n_test: int | None, home: 
         },
         "speedup_fp32": beside.baseline.speedup_fp32.value,
         "speedup_fp32_interval": beside.baseline.speedup_fp32.interval,
+        "throughput_speedup_fp32": beside.baseline.throughput_speedup_fp32.value,
+        "throughput_speedup_fp32_interval": beside.baseline.throughput_speedup_fp32.interval,
         "int8_layers": [built.n_int8_layers, built.n_layers],
         "files": _files(built, home),
     }
@@ -80,6 +83,7 @@ def finalist_value(
     violations = _violations(finalist, baseline, constraints)
     return {
         "architecture": str(built.architecture),
+        "is_finetuned": built.is_finetuned,
         **_sizes(built),
         "predicted": {
             "latency_us": candidate.latency_us,
@@ -95,6 +99,8 @@ def finalist_value(
             "throughput_speedup_interval": measured.throughput_speedup.interval,
             "speedup_fp32": measured.speedup_fp32.value,
             "speedup_fp32_interval": measured.speedup_fp32.interval,
+            "throughput_speedup_fp32": measured.throughput_speedup_fp32.value,
+            "throughput_speedup_fp32_interval": measured.throughput_speedup_fp32.interval,
             "is_faster": deciding.interval[0] > 1,
             **_accuracies(built, n_test),
         },

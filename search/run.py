@@ -45,6 +45,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     from search.files import search_value, write_search
     from search.finalists import build
     from search.latency import LatencySource
+    from search.loadgen import require_loadgen
     from search.material import load_material
     from search.refresh import give_back, refreshed
     from search.rounds import Workshop, run_round
@@ -57,6 +58,8 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     out = cli.console(arguments)
     with measuring():
         pass  # another one's measurement is noticed now, not after the search
+    if settings.mlperf:
+        require_loadgen()
     is_in_loop = settings.predictor == MEASURE
     folder: Path = arguments.runs_dir / study.name / "search"
     machine, target = read_machine(), read_target(study.target)
@@ -88,11 +91,13 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
             problem, more = run_round(workshop, source, finalists, earlier, number)
             finalists += more
         give_back(study, arguments, workshop, source, finalists)
-        mlperf = _mlperf(workshop, finalists, folder)
-    value = search_value(study, arguments, workshop, source, problem, finalists, folder, machine)
-    value["mlperf"] = mlperf
-    value["seconds"] = round(time.monotonic() - start, 1)
-    write_search(value, workshop, problem, finalists, folder)
+        value = search_value(study, arguments, workshop, source, problem, finalists, folder, machine)
+        value["seconds"] = round(time.monotonic() - start, 1)
+        write_search(value, workshop, problem, finalists, folder)
+        if settings.mlperf:  # may take hours: what was found is on disk by then
+            value["mlperf"] = _mlperf(value, workshop, folder)
+            value["seconds"] = round(time.monotonic() - start, 1)
+            write_search(value, workshop, problem, finalists, folder)
     _report(value, out, folder)
     _require_feasible(value, arguments, workshop, problem, finalists, folder)
     return value
@@ -116,19 +121,24 @@ def _baseline_quality(
     return known
 
 
-def _mlperf(workshop: Workshop, finalists: list[Finalist], folder: Path) -> list[dict[str, Any]] | None:
-    """LoadGen's figures of the baseline and the finalists, where they are asked for."""
-    if not workshop.settings.mlperf:
-        return None
+def _mlperf(value: dict[str, Any], workshop: Workshop, folder: Path) -> list[dict[str, Any]]:
+    """LoadGen's figures of the baseline and the finalists of a search.json value."""
     from search.mlperf import measure_finalists
 
-    built = {"baseline": workshop.baseline} | {f"finalist {i}": f.built for i, f in enumerate(finalists, 1)}
-    networks = [(name, one.exported.files["ir"]) for name, one in built.items()]
+    built = {"baseline": value["baseline"]}
+    built |= {f"finalist {i}": one for i, one in enumerate(value["finalists"], 1)}
+    networks = [(name, Path(one["files"]["ir"])) for name, one in built.items()]
     settings = workshop.settings
     with workshop.lock(), cli.progress(workshop.out) as bar:
-        return measure_finalists(
-            networks, settings.mlperf, folder / "mlperf", bar, is_quick=settings.is_quick
-        )
+        rows = measure_finalists(
+            networks, settings.mlperf, folder / "mlperf", bar,
+            is_quick=settings.is_quick, bound_ms=settings.bound_ms,
+        )  # fmt: skip
+    for row in rows:
+        if "reason" in row:
+            text = f"LoadGen, {row['network']}, {row['scenario']}: {row['reason']}"
+            workshop.out.print(text, soft_wrap=True)
+    return rows
 
 
 def _report(value: dict[str, Any], out: Console, folder: Path) -> None:

@@ -9,6 +9,7 @@ from search.algorithms.registry import ALGORITHMS
 from search.algorithms.registry import DEFAULT as DEFAULT_ALGORITHM
 from search.constraints import Constraints, parse_count, parse_latency, parse_size
 from search.objectives import OBJECTIVES, Objective, parse_objectives
+from search.scenario import SCENARIOS, SERVER_BOUND_MS, parse_ms
 from supernet.errors import OvnasError, nearest
 from supernet.study import SearchSection, Study
 
@@ -60,11 +61,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="with --mlperf: seconds in place of the rules' 10 minutes"
     )
+    parser.add_argument(
+        "--latency-bound", default=f"{SERVER_BOUND_MS:g}ms", metavar="TIME",
+        help="with --mlperf server: of the 99th percentile (default: 15ms, the rule for ResNet-50)",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`evaluations` is None where neither the command nor data say how many."""
+    """`evaluations` is None where neither the command nor data say how many; `bound_ms` is of LoadGen's
+    Server scenario."""
 
     predictor: str
     algorithm: str
@@ -76,6 +82,7 @@ class Settings:
     seed: int
     mlperf: tuple[str, ...]
     is_quick: bool
+    bound_ms: float
 
     @classmethod
     def of(cls, study: Study, arguments: argparse.Namespace) -> Settings:
@@ -103,9 +110,19 @@ class Settings:
             finalists=arguments.finalists or section.finalists,
             rounds=arguments.rounds,
             seed=arguments.seed,
-            mlperf=tuple(arguments.mlperf.split(",")) if arguments.mlperf else (),
+            mlperf=_scenarios(arguments.mlperf),
             is_quick=arguments.quick,
+            bound_ms=parse_ms(arguments.latency_bound),
         )
+
+
+def _scenarios(text: str | None) -> tuple[str, ...]:
+    """A typing error is noticed before the search, not after it."""
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    for name in names:
+        if name not in SCENARIOS:
+            raise OvnasError(f"--mlperf: there is no scenario {name!r}{nearest(name, SCENARIOS)}")
+    return names
 
 
 def _constraints(section: SearchSection, arguments: argparse.Namespace, *, has_data: bool) -> Constraints:

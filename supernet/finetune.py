@@ -58,8 +58,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     from supernet.train import BATCHNORM_SAMPLES
 
     study = Study.load(arguments.study)
-    rate = arguments.learning_rate or _RATE[arguments.int8]
-    if arguments.epochs < 1 or rate < 0:
+    rate = _RATE[arguments.int8] if arguments.learning_rate is None else arguments.learning_rate
+    if arguments.epochs < 1 or not 0 < rate < float("inf"):
         raise OvnasError("--epochs must be >= 1 and --learning-rate > 0")
     home: Path = arguments.runs_dir / study.name / "supernet"
     network, teacher = checkpoint.load_supernet(study, home)
@@ -94,8 +94,8 @@ def _finetune(
 
     before = copy.deepcopy(module)
     tuner.train(module, teacher, f"fine-tuning {architecture}", exact=False)
-    reestimate(module, tuner.images(take(tuner.splits.train, BATCHNORM_SAMPLES)))
-    found = tuner.compared(before, module)
+    n = reestimate(module, tuner.images(take(tuner.splits.train, BATCHNORM_SAMPLES)))
+    found = tuner.compared(before, module) | {"batchnorm_samples": n}
     better = module if found["is_better"] else before
     path = checkpoint.finetuned_path(tuner.home, architecture)
     checkpoint.save_state(better.state_dict(), path, facts=found | checkpoint.origin_of(tuner.home))

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREY", "INK", "ORANGE", "Cell", "Page", "new_figure", "tip"]
+__all__ = ["BLUE", "GREY", "INK", "ORANGE", "Cell", "Page", "new_figure", "scale_on_top", "tip"]
 
 # Colours that keep apart for colour-blind readers (Okabe & Ito 2008).
 BLUE, ORANGE, GREY, INK = "#0072b2", "#d55e00", "#9aa0a6", "#202124"
@@ -179,6 +180,16 @@ def new_figure(width: float = 6.4, height: float = 4.2) -> Figure:
         }
     )
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def scale_on_top(axes: Axes) -> None:
+    """For long lists of horizontal bars, which are read from the top."""
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_label_position("top")
+    axes.xaxis.tick_top()
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.spines["top"].set_visible(True)
 
 
 def tip(text: str) -> str:

@@ -97,9 +97,9 @@ class TrainSection:
     `stages` follow one another, each with a schedule of its own; without them there is one of `epochs`
     and `learning_rate` with everything open. A step trains the largest, the smallest and `n_random`
     random sub-networks. `distillation`: who says what they shall answer, the pre-trained "teacher" or,
-    "in-place", the largest; `label_weight` is the labels' beside that. `warm_up_epochs`: a tenth of a
-    stage at most. `max_gradient_norm` and `ema_decay` (of averaged weights): 0 is off. `precision`:
-    "auto" takes what is faster here.
+    "in-place", the largest; `label_weight` is the labels' beside that, not smoothed, for the teacher is.
+    `warm_up_epochs`: a tenth of a stage at most. `max_gradient_norm` and `ema_decay` (of averaged weights):
+    0 is off. `precision`: "auto" takes what is faster here.
     """
 
     pretrain_epochs: int = 20

@@ -102,6 +102,7 @@ def _train(
     )
     if arguments.resume and not keeper.has_kept:
         raise OvnasError(f"there is no interrupted training in {folder}; start one without --resume")
+    seconds_before = keeper.facts.get("seconds", 0.0)
     if keeper.has_kept:
         out.print("going on with the interrupted training")
     model = checkpoint.make_model(study)
@@ -111,6 +112,8 @@ def _train(
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
     describe(network, out)
+    n = min(JUDGED_BATCHNORM_SAMPLES, len(splits.train))  # type: ignore[arg-type]
+    out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
     model = compute.module(model).eval()
     is_ordered = False
     for phase, stage in enumerate(stages_of(network.space, study.train), start=1):
@@ -140,7 +143,7 @@ def _train(
             "batchnorm_samples": min(BATCHNORM_SAMPLES, len(splits.train)),  # type: ignore[arg-type]
             "epochs": sum(stage.epochs for stage in study.train.all_stages),
             "seed": arguments.seed,
-            "seconds": round(keeper.facts.get("seconds", 0.0) + time.monotonic() - start, 1),
+            "seconds": round(seconds_before + time.monotonic() - start, 1),
             "precision": compute.precision,
             "log10_size": network.space.log10_size,
         }

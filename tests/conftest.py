@@ -208,6 +208,25 @@ def write_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         yield write
 
 
+@pytest.fixture
+def failing(
+    write_study: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs a command on a tiny study in tmp_path, which must fail; returns its one line."""
+    study = write_study(tmp_path, data="none")
+
+    def run(main: Callable[[list[str]], int], *options: str) -> str:
+        capsys.readouterr()
+        assert main(["--study", str(study), "--runs-dir", str(tmp_path / "runs"), *options]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert err.startswith("error: ")
+        return err
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def own_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Measuring in tests neither waits for a measurement on this machine nor hinders one."""

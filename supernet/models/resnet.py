@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-__all__ = ["ResNet", "resnet18", "resnet50", "resnet_cifar10", "resnet_digits"]
+__all__ = ["ResNet", "resnet18", "resnet50", "resnet_digits"]
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
@@ -74,7 +74,7 @@ class ResNet(nn.Module):
     """Images of shape (B, 3, H, W) to logits of shape (B, n_classes).
 
     `n_blocks` and `widths` have one entry a stage. `small_images` takes a 3x3 stem of stride
-    `stem_stride` without pooling, for images of 32 px.
+    2 without pooling, for images of 32 px.
     """
 
     def __init__(
@@ -85,11 +85,10 @@ class ResNet(nn.Module):
         widths: Sequence[int] = (64, 128, 256, 512),
         n_classes: int = 1000,
         small_images: bool = False,
-        stem_stride: int = 2,
     ) -> None:
         super().__init__()
         channels = widths[0]
-        self.conv1 = _conv(3, channels, 3 if small_images else 7, stem_stride)
+        self.conv1 = _conv(3, channels, 3 if small_images else 7, 2)
         self.bn1 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.Identity() if small_images else nn.MaxPool2d(3, 2, 1)
@@ -128,15 +127,3 @@ def resnet50(n_classes: int = 1000) -> ResNet:
 def resnet_digits(n_classes: int = 10) -> ResNet:
     """The embedded default: three stages of three basic blocks for digits of 32 px."""
     return ResNet(BasicBlock, (3, 3, 3), widths=(64, 128, 256), n_classes=n_classes, small_images=True)
-
-
-def resnet_cifar10(n_classes: int = 10) -> ResNet:
-    """Four stages of two basic blocks at full resolution for images of 32 px: 41 million MACs."""
-    return ResNet(
-        BasicBlock,
-        (2, 2, 2, 2),
-        widths=(16, 48, 96, 192),
-        n_classes=n_classes,
-        small_images=True,
-        stem_stride=1,
-    )

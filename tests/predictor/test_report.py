@@ -212,23 +212,6 @@ def test_a_report_without_repeats_has_no_ceiling(known, write_study, tmp_path):
     assert "(ceiling)" not in check_page(runs / "tiny" / "predictor" / "report.html")
 
 
-@pytest.fixture
-def failing(write_study, tmp_path, capsys):
-    """Runs a command that must fail; returns its one line."""
-    study = write_study(tmp_path, data="none")
-
-    def run(main, *options: str) -> str:
-        capsys.readouterr()
-        assert main(["--study", str(study), "--runs-dir", str(tmp_path / "runs"), *options]) == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert err.count("\n") == 1
-        assert err.startswith("error: ")
-        return err
-
-    return run
-
-
 def test_what_is_missing_names_the_command_that_makes_it(failing, known, tmp_path):
     assert "make them with python -m profiling.collect" in failing(train.main)
     assert "make one with python -m predictor.train" in failing(report.main)

@@ -4,6 +4,7 @@ residuals, a run of blocks behind a max-pooling."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from supernet import ElasticNetwork, SpaceSection
 from supernet.models.mobilenet import MobileNetV2
 from supernet.models.resnet import BasicBlock, ResNet
 from supernet.sliced import SlicedGraphs
+
+N_STORED = 8
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,16 @@ def compile_kernels(specimen, known):
     from profiling.target import compile_model
 
     return lambda a: read_kernels(compile_model(specimen.graphs.model(a), known.target))
+
+
+@pytest.fixture(scope="session")
+def measured(known, tmp_path_factory) -> Path:
+    """A store of N_STORED networks, five of them repeated; not to be changed."""
+    return known.write(tmp_path_factory.mktemp("store") / "m.sqlite", N_STORED, 5)
+
+
+@pytest.fixture
+def copy(measured, tmp_path) -> Path:
+    path = tmp_path / "m.sqlite"
+    path.write_bytes(measured.read_bytes())
+    return path

@@ -12,27 +12,12 @@ from profiling.fitness import Finding
 from profiling.repeats import repeat
 from profiling.store import Store
 
-
-@pytest.fixture
-def failing(write_study, own_lock, tmp_path, capsys):
-    """Runs the command, which must fail; returns its one line."""
-
-    def run(*options: str) -> str:
-        study = write_study(tmp_path, data="none")
-        arguments = ["--study", str(study), "--runs-dir", str(tmp_path / "runs"), *options]
-        assert collect.main(arguments) == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert err.count("\n") == 1
-        assert err.startswith("error: ")
-        return err
-
-    return run
+pytestmark = pytest.mark.usefixtures("own_lock")
 
 
 def test_unknown_studies_and_budgets_are_one_line(failing):
-    assert "there is no study 'digts'; did you mean 'digits'?" in failing("--study", "digts")
-    assert "a budget is a time like" in failing("--budget", "soon")
+    assert "there is no study 'digts'; did you mean 'digits'?" in failing(collect.main, "--study", "digts")
+    assert "a budget is a time like" in failing(collect.main, "--budget", "soon")
 
 
 def test_a_budget_is_not_merged(capsys):
@@ -47,7 +32,8 @@ def test_a_second_collector_is_told_who_measures(failing, own_lock):
     from profiling.lock import measuring
 
     with measuring(own_lock):
-        assert "another process is measuring on this machine (process " in failing("--budget", "14")
+        line = failing(collect.main, "--budget", "14")
+    assert "another process is measuring on this machine (process " in line
 
 
 def test_a_wrong_file_is_refused_before_the_work(failing, tmp_path, monkeypatch):
@@ -55,7 +41,7 @@ def test_a_wrong_file_is_refused_before_the_work(failing, tmp_path, monkeypatch)
     path = tmp_path / "runs" / "tiny" / "profiling" / "measurements.sqlite"
     path.parent.mkdir(parents=True)
     path.write_text("something else\n" * 100)
-    assert "no ovnas file" in failing("--budget", "14")
+    assert "no ovnas file" in failing(collect.main, "--budget", "14")
     assert path.read_text() == "something else\n" * 100
 
 
@@ -66,7 +52,7 @@ def test_measurements_of_another_machine_are_refused_before_the_work(failing, kn
     with Store.create_or_open(path, known.meta(machine=machine)):
         pass
     before = path.read_bytes()
-    assert "cpu_model: 'abacus' there" in failing("--budget", "14")
+    assert "cpu_model: 'abacus' there" in failing(collect.main, "--budget", "14")
     assert path.read_bytes() == before
 
 

@@ -234,6 +234,7 @@ def _made_up(candidate: Candidate, baseline_us: float, rng: np.random.Generator)
     us = candidate.latency_us * rng.normal(1, 0.012)
     speedup, top1 = baseline_us / us, candidate.quality - 0.002 * rng.exponential()
     ratios = {"speedup": speedup, "throughput_speedup": 1.04 * speedup, "speedup_fp32": 3.1 * 0.97 * speedup}
+    ratios["throughput_speedup_fp32"] = 1.02 * ratios["speedup_fp32"]
     intervals = {f"{name}_interval": [0.993 * r, 1.006 * r] for name, r in ratios.items()}
     return {
         "architecture": str(candidate.architecture),

@@ -32,7 +32,7 @@ def test_text_says_how_large_images_must_be(card):
 def test_text_names_every_figure(card):
     one, folder = card
     text, measured = (folder / "README.md").read_text(), one["measured"]
-    for name in ("speedup", "throughput_speedup", "speedup_fp32"):
+    for name in ("speedup", "throughput_speedup", "speedup_fp32", "throughput_speedup_fp32"):
         low, high = measured[f"{name}_interval"]
         assert f"| {measured[name]:.3f}x | {low:.3f} to {high:.3f} (95 % interval over rounds) |" in text
     for part in (
@@ -47,6 +47,13 @@ def test_text_names_every_figure(card):
         one["architecture"],
     ):
         assert part in text
+
+
+def test_text_says_that_weights_are_fine_tuned(card):
+    one, folder = card
+    text = "fine-tuned alone (`python -m supernet.finetune`)"
+    assert text not in (folder / "README.md").read_text()
+    assert text in card_text({**one, "is_finetuned": True})
 
 
 def test_text_names_conditions_and_command(card, found):
@@ -71,6 +78,20 @@ def test_faster_is_claimed_only_where_it_was_shown(card):
     assert "It is not faster" in card_text(value)
     value["measured"]["is_faster"] = None
     assert "faster" not in card_text(value).split("## Figures")[0]
+
+
+def test_loadgen_s_figures_stand_with_verdict_and_conditions(found, tmp_path):
+    head = {"scenario": "server", "metric": "samples/s"}
+    full = {**head, "value": 81.25, "verdict": "VALID", "is_quick": False, "bound_ms": 20.0}
+    full["arrangement"] = {"threads": 2, "streams": 1}
+    quick = {**head, "value": 0.0, "verdict": "INVALID", "is_quick": True, "reason": "no process"}
+    write_card({**found.value["finalists"][0], "mlperf": [full, quick]}, found.value, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert (
+        "| MLPerf server, samples/s | 81.250 | LoadGen's verdict: VALID | the rules' duration and counts; "
+        "99th percentile within 20 ms; threads 2, streams 1 |"
+    ) in text
+    assert "| LoadGen's verdict: INVALID (no process) | a quick run: not valid for a submission |" in text
 
 
 def test_what_was_broken_is_said(card):

@@ -109,6 +109,12 @@ def test_finalists_in_all_scenarios_asked_for(model, tmp_path, capsys, monkeypat
     assert rows[0]["value"] > 0
     assert rows[1]["verdict"] == "INVALID"
     assert "--latency-bound" in rows[1]["reason"]
+    with cli.progress(cli.console(_arguments())) as bar:  # one that fails does not take the others with it
+        missing = ("finalist 2", tmp_path / "none.xml")
+        rows = mlperf.measure_finalists([missing, *networks], ["offline"], tmp_path, bar, is_quick=True)
+    assert rows[0]["verdict"] == "INVALID"
+    assert "no model file" in rows[0]["reason"]
+    assert rows[1]["value"] > 0
     with (
         cli.progress(cli.console(_arguments())) as bar,
         pytest.raises(OvnasError, match="did you mean 'server'"),

@@ -8,7 +8,7 @@ from torch.utils.data import TensorDataset
 
 from search.quality import Macs, ValidationAccuracy
 from supernet import OvnasError, training
-from supernet.batchnorm import reestimate
+from supernet.batchnorm import Reestimator, reestimate
 from supernet.data import Splits
 
 
@@ -27,7 +27,8 @@ def make(tiny_network, tiny_images, splits, tmp_path):
         file = tmp_path / "supernet.safetensors"
         file.write_bytes(weights)
         cache = tmp_path / folder / "evaluations.sqlite"
-        return ValidationAccuracy(tiny_network, splits, tiny_images[:n_samples], file, cache)
+        reestimator = Reestimator(tiny_network, tiny_images[:n_samples])
+        return ValidationAccuracy(reestimator, splits, file, cache)
 
     return make
 

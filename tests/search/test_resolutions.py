@@ -21,7 +21,7 @@ from search.outcome import LayerTime
 from search.problem import Candidate, Problem
 from search.quality import Macs, ValidationAccuracy
 from search.sizes import Sizes
-from supernet.batchnorm import reestimate
+from supernet.batchnorm import Reestimator, reestimate
 from supernet.data import Splits
 from supernet.pixels import resized
 from supernet.training import accuracy
@@ -78,7 +78,8 @@ def test_a_search_chooses_resolutions_too(name, sized_bench, predictor, space):
 def test_accuracy_is_that_of_smaller_images(sized_network, space, splits, sized_images, tmp_path):
     weights = tmp_path / "weights"
     weights.write_bytes(b"")
-    quality = ValidationAccuracy(sized_network, splits, sized_images, weights, tmp_path / "cache.sqlite")
+    reestimator = Reestimator(sized_network, sized_images)
+    quality = ValidationAccuracy(reestimator, splits, weights, tmp_path / "cache.sqlite")
     for side in space.resolutions:
         architecture = dataclasses.replace(space.smallest, resolution=(side,))
         module, images = sized_network.extract(architecture), resized(sized_images, side)
@@ -89,8 +90,9 @@ def test_accuracy_is_that_of_smaller_images(sized_network, space, splits, sized_
 
 
 def test_a_finalist_takes_images_of_its_resolution(sized_network, space, splits, sized_images, tmp_path):
+    reestimator = Reestimator(sized_network, sized_images)
     material = Material(
-        sized_network, sized_network.module, splits, sized_images, sized_images, sized_images[:1]
+        sized_network, sized_network.module, splits, reestimator, sized_images, sized_images[:1], tmp_path
     )
     candidate = Candidate(space.smallest, 0.5, 10.0, space.macs(space.smallest))
     built = build(material, candidate, tmp_path, TARGET)

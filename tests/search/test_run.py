@@ -89,6 +89,8 @@ def test_counts_must_be_positive(capsys, folder, option, value):
         (("--max-accuracy-drop", "-1"), "--max-accuracy-drop must be >= 0"),
         (("--max-size", "big"), "--max-size must be a size like 2MB"),
         (("--predictor", "measure", "--rounds", "2"), "--rounds refreshes a predictor"),
+        (("--mlperf", "offline,sever"), "no scenario 'sever'; did you mean 'server'?"),
+        (("--mlperf", "server", "--latency-bound", "15"), "a latency bound is a time like '15ms'"),
     ],
 )
 def test_options_that_make_no_sense(capsys, folder, options, message):
@@ -286,15 +288,41 @@ def test_without_data_the_stand_in_is_declared(without_data):
 
 @pytest.fixture(scope="module")
 def again(with_data, tmp_path_factory) -> Result:
-    """The same search over an earlier one's files, but without its evaluations and for one finalist."""
+    """The same search over an earlier one's files, but without its evaluations and for one finalist, which a
+    stand-in for LoadGen judges."""
     runs = tmp_path_factory.mktemp("again") / "runs"
     shutil.copytree(with_data.folder.parent, runs / "tiny")
     folder = runs / "tiny/search"
     (folder / "evaluations.sqlite").unlink()
     (folder / "front.csv").unlink()
-    options = [*with_data.options[:-1], "1", "--runs-dir", str(runs)]
-    out, err = call(run.main, *options)
+    options = [*with_data.options[:-1], "1", "--runs-dir", str(runs), "--mlperf", "server"]
+    options += ["--latency-bound", "20ms"]
+
+    def judged(networks, scenarios, place, bar, *, is_quick, bound_ms):
+        known = json.loads((folder / "search.json").read_text())  # a kill would lose none of it
+        files = [one["files"]["ir"] for one in (known["baseline"], *known["finalists"])]
+        assert [str(path) for _, path in networks] == files
+        assert all(path.is_file() for _, path in networks)
+        head = {"scenario": scenarios[0], "metric": "samples/s", "is_quick": is_quick, "bound_ms": bound_ms}
+        return [{**head, "network": name, "value": 7.5, "verdict": "VALID"} for name, _ in networks]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.mlperf.measure_finalists", judged)
+        patch.setattr("search.loadgen.require_loadgen", lambda: None)
+        out, err = call(run.main, *options)
     return Result(folder, options, json.loads(out), err)
+
+
+@pytest.mark.slow
+def test_loadgen_s_figures_join_those_that_were_written(again):
+    assert json.loads((again.folder / "search.json").read_text()) == again.value
+    assert [run["network"] for run in again.value["mlperf"]] == ["baseline", "finalist 1"]
+    for one, judged in zip(
+        (again.value["baseline"], *again.value["finalists"]), again.value["mlperf"], strict=True
+    ):
+        card = json.loads(Path(one["files"]["ir"]).with_name("card.json").read_text())
+        assert card["mlperf"] == [judged]
+        assert (judged["bound_ms"], judged["is_quick"]) == (20.0, False)
 
 
 @pytest.mark.slow
@@ -318,7 +346,7 @@ def test_figures_come_with_their_uncertainty(result):
     value = result.value
     for one in value["finalists"]:
         measured = one["measured"]
-        for name in ("speedup", "throughput_speedup", "speedup_fp32"):
+        for name in ("speedup", "throughput_speedup", "speedup_fp32", "throughput_speedup_fp32"):
             low, high = measured[f"{name}_interval"]
             assert 0 < low <= high
             assert low * 0.8 < measured[name] < high * 1.25

@@ -36,6 +36,11 @@ def test_rows(found):
     assert {len(row) for row in rows_of(found.value)} == {len(COLUMNS)}
 
 
+def test_a_fine_tuned_finalist_says_so(found):
+    found.value["finalists"][1]["is_finetuned"] = True
+    assert [row[0] for row in rows_of(found.value)[1:3]] == ["finalist 1", "finalist 2 (fine-tuned)"]
+
+
 def test_an_interval_without_ends_is_none(found):
     one = found.value["finalists"][0]
     one["predicted"]["interval_us"] = [0.0, None]

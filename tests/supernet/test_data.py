@@ -222,26 +222,38 @@ def test_digits_move_by_a_sixteenth_at_most():
     assert len(seen) > 8
 
 
-def test_cifar_crops_and_flips():
+def box(mask) -> tuple[slice, slice]:
+    """The smallest rectangle that holds all of a mask of shape (H, W)."""
+    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def test_cifar_crops_flips_and_blanks_a_square():
     generator = np.random.default_rng(1)
     pixels = torch.from_numpy(generator.integers(0, 256, (200, 3, 32, 32), dtype=np.uint8))
     data = PixelImages(pixels, torch.arange(200))
     x, labels = data.augmented(np.arange(200), np.random.default_rng(0), slice(None))
     assert labels.tolist() == list(range(200))
     assert x.is_contiguous(memory_format=torch.channels_last)
-    seen = set()
-    for i in range(200):
-        plain = normalised(pixels[i])
-        for flipped in (False, True):
-            padded = np.pad((plain.flip(-1) if flipped else plain).numpy(), ((0, 0), (4, 4), (4, 4)))
-            windows = np.lib.stride_tricks.sliding_window_view(padded[0], (32, 32))
-            for place in np.argwhere((windows == x[i, 0].numpy()).all((2, 3))):
-                top, left = place
-                assert np.array_equal(padded[:, top : top + 32, left : left + 32], x[i].numpy())
-                seen.add((i, flipped, int(top), int(left)))
-    assert sorted(i for i, *_ in seen) == list(range(200))  # each is one crop
-    assert 70 < sum(flipped for _, flipped, *_ in seen) < 130
-    assert len({(top, left) for *_, top, left in seen}) > 50
+    flips, crops, squares = [], set(), set()
+    for image, plain in zip(x.numpy(), normalised(pixels), strict=True):
+        found = []
+        for is_flipped in (False, True):
+            padded = np.pad((plain.flip(-1) if is_flipped else plain).numpy(), ((0, 0), (4, 4), (4, 4)))
+            windows = np.lib.stride_tricks.sliding_window_view(padded, (32, 32), (1, 2))  # (3, 9, 9, 32, 32)
+            differs = (windows != image[:, None, None]).any(0)
+            for corner in np.argwhere(differs.mean((2, 3)) < 0.1).tolist():
+                found.append((is_flipped, *corner, box(differs[*corner])))
+        ((is_flipped, top, left, square),) = found  # each is one crop but for the square
+        assert not image[:, *square].any()
+        flips.append(is_flipped)
+        crops.add((top, left))
+        squares.add((square[0].start, square[0].stop, square[1].start, square[1].stop))
+    assert 70 < sum(flips) < 130
+    assert len(crops) > 50
+    sides = [(bottom - top, right - left) for top, bottom, left, right in squares]
+    assert max(map(max, sides)) == 8
+    assert sides.count((8, 8)) > 100  # in the others, zeros around the image are part of it
 
 
 def test_folder_labels_follow_the_sorted_class_names(folder):

@@ -81,6 +81,7 @@ def test_weights_of_another_super_network_are_not_taken(trained, tmp_path):
         (["--architecture", "nonsense"], "an architecture reads like"),
         (["--architecture", "w1-1_d0"], "no member of this space"),
         (["--architecture", "{smallest}", "--epochs", "0"], "--epochs must be >= 1"),
+        (["--architecture", "{smallest}", "--learning-rate", "0"], "--learning-rate > 0"),
     ],
 )
 def test_faults_are_said(trained, capsys, extra, message):

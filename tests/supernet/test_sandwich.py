@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
 
 import supernet
 from supernet import OvnasError
@@ -15,26 +14,9 @@ from supernet.compute import Compute
 from supernet.sandwich import StageSpace, label_step, sandwich_step, stages_of
 from supernet.study import StageSection, TrainSection
 from supernet.training import Fit, Recipe
+from tests.supernet.learnable import same, separable, state
 
 WHOLE = StageSection(("kernel", "depth", "width"), 4, 0.02)
-
-
-def separable() -> TensorDataset:
-    """One class, one bright row."""
-    generator = torch.Generator().manual_seed(2)
-    labels = torch.arange(80) % 5
-    images = 0.2 * torch.randn(80, 3, 12, 12, generator=generator)
-    for i, label in enumerate(labels.tolist()):
-        images[i, :, 2 * label : 2 * label + 2] += 1.5
-    return TensorDataset(images, labels)
-
-
-def state(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.fixture(scope="module")

@@ -14,26 +14,9 @@ from supernet.compute import Compute
 from supernet.sandwich import label_step
 from supernet.study import TrainSection
 from supernet.training import Fit, Recipe, accuracy
+from tests.supernet.learnable import same, separable, state
 
 RECIPE = Recipe(epochs=4, learning_rate=0.1, batch_size=16)
-
-
-def separable(n: int = 80, n_classes: int = 5) -> TensorDataset:
-    """One class, one bright row."""
-    generator = torch.Generator().manual_seed(2)
-    labels = torch.arange(n) % n_classes
-    images = 0.2 * torch.randn(n, 3, 12, 12, generator=generator)
-    for i, label in enumerate(labels.tolist()):
-        images[i, :, 2 * label : 2 * label + 2] += 1.5
-    return TensorDataset(images, labels)
-
-
-def state(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def network_of_rows() -> nn.Module:

@@ -29,7 +29,6 @@ def expected_names(n_blocks, n_convs, *, first_has_downsample):
         (resnet.resnet18, (2, 2, 2, 2), 2, 11_689_512),
         (resnet.resnet50, (3, 4, 6, 3), 3, 25_557_032),
         (resnet.resnet_digits, (3, 3, 3), 2, None),
-        (resnet.resnet_cifar10, (2, 2, 2, 2), 2, None),
     ],
 )
 def test_state_dict_names_are_torchvision_s(factory, n_blocks, n_convs, n_parameters):
@@ -48,7 +47,7 @@ def test_resnet50_has_its_stride_on_the_3x3_convolution():
 
 @pytest.mark.parametrize(
     ("factory", "size", "n_classes"),
-    [(resnet.resnet_digits, 32, 10), (resnet.resnet_cifar10, 32, 10), (resnet.resnet18, 64, 7)],
+    [(resnet.resnet_digits, 32, 10), (resnet.resnet18, 64, 7)],
 )
 def test_output_shape(factory, size, n_classes):
     with torch.no_grad():

@@ -1,0 +1,151 @@
+"""What results/ say of searches, in Markdown; `value` is a file's, `name` the file's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from results_file import FOLDER, link, machine_text
+
+from search.published import BASELINE, load_published
+
+__all__ = ["predictor_choice", "published_ratios", "search_efficiency", "whole_line"]
+
+
+def whole_line(value: dict[str, Any], name: str) -> str:
+    """A study from training to measured finalists."""
+    search = value["search"]
+    base = search["baseline"]
+    minutes = sum(value["steps_s"].values()) / 60
+    after = "in all" if "train" in value["steps_s"] else "after training"
+    lines = [
+        f"**`{value['study']}`** on {machine_text(value)}, {minutes:.1f} minutes {after}, "
+        f"{value['steps_s']['search'] / 60:.1f} of them the search ({link(name)}):",
+        "",
+        "| network | million MACs | INT8 test accuracy | latency | speed-up | error of prediction |",
+        "|---|---|---|---|---|---|",
+        f"| INT8 baseline | {_head(base, base)} | 1.00x | |",
+    ]
+    for i, one in enumerate(search["finalists"], start=1):
+        measured = one["measured"]
+        lines.append(
+            f"| finalist {i} | {_head(one, measured)} | {_speedup(measured)} | {_error(one, search):+.1%} |"
+        )
+    picture = (FOLDER / name).with_suffix(".png")
+    if picture.is_file():
+        lines += ["", f"![Accuracy over latency of {value['study']}](benchmarks/results/{picture.name})"]
+    return "\n".join([*lines, "", _told(search)])
+
+
+def _told(search: dict[str, Any]) -> str:
+    """The fastest within one point and within the standard error, and how true the predictions were."""
+    found, base = [one["measured"] for one in search["finalists"]], search["baseline"]["top1_int8"]
+    parts = []
+
+    def fastest(what: str, allowed: Callable[[dict[str, Any]], float]) -> None:
+        kept = [m for m in found if base - m["top1_int8"] <= allowed(m) + 1e-9]
+        best = max(kept, key=lambda m: m["speedup"], default=None)
+        parts.append(f"with {what}, {'no finalist' if best is None else _speedup(best)}")
+
+    fastest("at most one point of INT8 accuracy lost", lambda m: 0.01)
+    if all(m.get("top1_int8_se") is not None for m in found):
+        fastest("none lost beyond its standard error", lambda m: m["top1_int8_se"])
+    inside = [
+        one["is_inside_interval"] for one in search["finalists"] if one.get("is_inside_interval") is not None
+    ]
+    if inside:
+        parts.append(f"{sum(inside)} of {len(inside)} latencies lie in their 90 % interval")
+    errors = [abs(_error(one, search)) for one in search["finalists"]]
+    parts.append(f"predictions of finalists are off by {sum(errors) / len(errors):.1%} on the mean")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _head(one: dict[str, Any], measured: dict[str, Any]) -> str:
+    return f"{one['macs'] / 1e6:.1f} | {_top1(measured)} | {measured['latency_us']:.0f} us"
+
+
+def _top1(measured: dict[str, Any]) -> str:
+    error = measured.get("top1_int8_se")
+    return f"{measured['top1_int8']:.2%}" + ("" if error is None else f" ± {100 * error:.2f}")
+
+
+def _speedup(measured: dict[str, Any]) -> str:
+    ends = measured.get("speedup_interval")
+    return f"{measured['speedup']:.2f}x" + ("" if ends is None else f" ({ends[0]:.2f} to {ends[1]:.2f})")
+
+
+def _error(one: dict[str, Any], search: dict[str, Any]) -> float:
+    """At the machine's speed when it was profiled."""
+    return float(
+        one["predicted"]["latency_us"] / (one["measured"]["latency_us"] * search["machine_speed"]) - 1
+    )
+
+
+def search_efficiency(value: dict[str, Any], name: str) -> str:
+    """One line an algorithm: real evaluations until the wanted share, by seed."""
+    lines = [
+        f"Real evaluations that reach {value['share']:.1%} of the best known hypervolume in the space of "
+        f"`{value['study']}` (10^{value['log10_size']:.1f} architectures), by seed, and the share after "
+        f"{value['evaluations']} ({link(name)}):",
+        "",
+        "| algorithm | evaluations | share at the end |",
+        "|---|---|---|",
+    ]
+    for algorithm, runs in value["algorithms"].items():
+        needed = ", ".join(str(one["evaluations_to_share"] or "not reached") for one in runs)
+        ends = ", ".join(f"{one['share']:.1%}" for one in runs)
+        lines.append(f"| `{algorithm}` | {needed} | {ends} |")
+    whole = value["enumerated"]
+    shares = ", ".join(f"{one['share']:.2%} with {one['evaluations']}" for one in whole["guided"])
+    lines += [
+        "",
+        f"Of the true front's hypervolume in a part of it that was evaluated whole "
+        f"({whole['architectures']} architectures, the accuracy model's mean error "
+        f"{100 * whole['unexplained']:.2f} points) `guided` finds, by seed: {shares} evaluations. "
+        f"A million architectures are scored in {value['scoring']['seconds']:.1f} s.",
+    ]
+    return "\n".join(lines)
+
+
+def predictor_choice(value: dict[str, Any], name: str) -> str:
+    """How much faster at the same accuracy; "faster" only where the interval excludes 1."""
+    (one, other), (low, high) = value["predictors"], value["gain_interval"]
+    n, seeds = len(value["decisions"]), len(value["gain_by_seed"])
+    told = "faster" if low > 1 else "slower" if high < 1 else "not told apart"
+    return (
+        f"At the same accuracy, what searches through `{one}` choose in the space of `{value['study']}` "
+        f"runs, measured, at {value['gain']:.3f}x the speed ({low:.3f} to {high:.3f}) of what they choose "
+        f"through `{other}`: {told} ({n} decisions, {seeds} seeds; {link(name)})."
+    )
+
+
+def published_ratios(value: dict[str, Any], name: str) -> str:
+    """LoadGen's throughput over INT8 ResNet-50's, here and as submitted."""
+    networks = load_published()
+    base = networks[BASELINE]
+    parts = [part for part in ("offline", "server") if part in value]
+    lines = [
+        f"The published sub-networks under LoadGen{' in quick runs' if value['is_quick'] else ''}, "
+        f"throughput over INT8 ResNet-50's, here and as submitted "
+        f"({link(name)}; weights {value['weights']}):",
+        "",
+        "| network | " + " | ".join(f"{part}, here | {part}, published" for part in parts) + " |",
+        "|" + "---|" * (1 + 2 * len(parts)),
+    ]
+    theirs = {
+        "offline": lambda n: n.offline_sps / base.offline_sps,
+        "server": lambda n: n.server_qps / base.server_qps,
+    }
+    for key, network in networks.items():
+        if key == BASELINE:
+            continue
+        cells = [c for p in parts for c in (_ratio(value[p]["ratios"][key]), f"{theirs[p](network):.2f}")]
+        lines.append(f"| {network.label} | {' | '.join(cells)} |")
+    notes = [f"{part}: {value[part]['note']}" for part in parts if value[part].get("note")]
+    return "\n".join([*lines, *(["", f"Note, {'; '.join(notes)}."] if notes else [])])
+
+
+def _ratio(ratio: dict[str, Any]) -> str:
+    low, high = ratio["interval"]
+    return f"{ratio['value']:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")

@@ -1,0 +1,129 @@
+"""The benchmarks of searches judge rightly, on synthetic objectives."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from search.problem import Problem
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        patch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def efficiency() -> ModuleType:
+    return loaded("search_efficiency")
+
+
+@pytest.fixture(scope="module")
+def choice() -> ModuleType:
+    return loaded("predictor_choice")
+
+
+@pytest.mark.parametrize("most", [4, 12])
+def test_a_thinned_space_is_small_and_a_part_of_the_whole(efficiency, space, all_codes, most):
+    part = efficiency.thinned(space, most)
+    members = [part.decode(row) for row in all_codes(part)]
+    assert most / 2 < len(members) <= most
+    assert all(space.decode(space.encode(a)) == a for a in members)
+
+
+def test_guided_is_held_against_a_space_evaluated_whole(efficiency, space, objectives):
+    def problem_of(part, budget: int) -> Problem:
+        quality, latency = objectives(part)
+        quality.weights /= 1_000  # fractions, as accuracies are
+        return Problem(part, quality, latency, budget)
+
+    found = efficiency.enumerated(problem_of, efficiency.thinned(space, 32), 2)
+    for one in found["guided"]:
+        assert one["evaluations"] < found["architectures"]
+        assert one["share"] == pytest.approx(one["curve"][-1], abs=1e-5)
+        assert 0.99 <= one["share"] <= 1
+        assert (
+            one["curve"][one["evaluations_to_share"] - 2]
+            < 0.99
+            <= one["curve"][one["evaluations_to_share"] - 1]
+        )
+
+
+def test_decisions_are_made_by_prediction_and_judged_by_measurement(choice, candidates_of):
+    *one, other = candidates_of([(10, 0.8), (20, 0.9), (30, 0.95), (1, 0.85)])
+    measured = {c.architecture: us for c, us in zip([*one, other], [1.0, 2.0, 3.0, 1.5], strict=True)}
+    rows = choice.decide({"xgb": one, "macs": [other]}, measured)
+    # 0.8 and 0.85 are what both can offer; for 0.85, xgb takes its second network
+    assert [row["quality"] for row in rows] == [0.8, 0.85]
+    assert [row["macs"] for row in rows] == [1.5, 1.5]
+    assert [row["xgb"] for row in rows] == [1.0, 2.0]
+
+
+def test_the_interval_of_a_gain_knows_that_decisions_of_a_seed_go_together(choice):
+    seeds = [np.full(20, 0.1), np.full(20, 0.3)]
+    means = choice.drawn_means(seeds)
+    assert sorted({round(m, 6) for m in means}) == [0.1, 0.2, 0.3]
+
+
+@pytest.fixture(scope="module")
+def figures() -> ModuleType:
+    return loaded("search_figures")
+
+
+def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
+    head = {name: found.value[name] for name in ("study", "machine", "target")}
+    search = found.value
+    for one, lost, speedup in zip(
+        search["finalists"], (0.02, 0.009, 0.004, 0.0), (9.0, 4.0, 2.0, 1.1), strict=True
+    ):
+        measured = one["measured"]
+        measured["top1_int8"] = search["baseline"]["top1_int8"] - lost
+        measured |= {
+            "top1_int8_se": 0.005,
+            "speedup": speedup,
+            "speedup_interval": [speedup - 0.1, speedup + 0.1],
+        }
+        one["is_inside_interval"] = speedup != 4.0
+    text = figures.whole_line({**head, "search": search, "steps_s": {"train": 60, "search": 90}}, "a.json")
+    assert "2.5 minutes in all, 1.5 of them the search ([file](benchmarks/results/a.json))" in text
+    assert "With at most one point of INT8 accuracy lost, 4.00x (3.90 to 4.10)" in text
+    assert "none lost beyond its standard error, 2.00x (1.90 to 2.10)" in text
+    assert "3 of 4 latencies lie in their 90 % interval" in text
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"), [([1.01, 1.2], ": faster"), ([0.9, 1.2], ": not told apart"), ([0.8, 0.9], ": slower")]
+)
+def test_faster_is_said_only_where_the_interval_excludes_one(figures, ends, told):
+    value = {"predictors": ["xgb", "macs"], "study": "s", "gain": 1.05, "gain_interval": ends}
+    assert told in figures.predictor_choice({**value, "decisions": [], "gain_by_seed": [1.0]}, "a.json")
+
+
+def test_evaluations_needed_stand_by_algorithm_and_seed(figures):
+    runs = [{"evaluations_to_share": 31, "share": 0.99}, {"evaluations_to_share": None, "share": 0.9}]
+    whole = {"architectures": 144, "unexplained": 0.002, "guided": [{"share": 0.995, "evaluations": 70}]}
+    value = {
+        "share": 0.925,
+        "study": "s",
+        "log10_size": 4.5,
+        "evaluations": 100,
+        "algorithms": {"guided": runs},
+    }
+    value |= {"enumerated": whole, "scoring": {"seconds": 0.6}}
+    text = figures.search_efficiency(value, "a.json")
+    assert "| `guided` | 31, not reached | 99.0%, 90.0% |" in text
+    assert "mean error 0.20 points) `guided` finds, by seed: 99.50% with 70 evaluations." in text
