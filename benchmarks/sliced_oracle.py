@@ -32,6 +32,7 @@ from profiling.target import compile_model
 from profiling.timing import interleave, ratio
 from supernet import ElasticNetwork, Study, quantize, to_openvino
 from supernet.checkpoint import example_input, make_network
+from supernet.resized import images_of
 from supernet.sliced import SlicedGraphs
 
 if TYPE_CHECKING:
@@ -147,8 +148,8 @@ def prepare(
     compile_model(model, bench.target)
     sliced_s = time.perf_counter() - start
     start = time.perf_counter()
-    plain = to_openvino(network.extract(architecture), example)
-    slow = quantize(plain, samples, fast=True)
+    plain = to_openvino(network.extract(architecture), images_of(network.space, architecture, example))
+    slow = quantize(plain, images_of(network.space, architecture, samples), fast=True)
     slow_compiled = compile_model(slow, bench.target)
     slow_s = time.perf_counter() - start
     ours, theirs = ([(k.kernel, k.exec_type) for k in read_kernels(c)] for c in (counted, slow_compiled))

@@ -19,6 +19,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.generation import generate
 from supernet.keeper import Keeper
+from supernet.resized import images_of
 from supernet.sandwich import StageSpace, label_step, sandwich_step, teacher_step
 from supernet.study import StageSection
 from supernet.train import BATCHNORM_SAMPLES, run_phase
@@ -90,15 +92,20 @@ class Bench:
         run_phase(fit, name, 0, keeper, lambda: (None, None), self.out)
         return float(keeper.facts.get("seconds", 0.0))
 
-    def judged(self, module: nn.Module) -> dict[str, float]:
-        """Accuracy in float32 on the validation and the test images."""
+    def judged(self, module: nn.Module, images: Callable[[Any], Any] = lambda own: own) -> dict[str, float]:
+        """Accuracy in float32 on the validation and the test images, as `images` makes them."""
         module = module.to("cpu").eval()
         parts = {"validation": self.splits.validation, "test": self.splits.test}
-        return {name: accuracy(module, images) for name, images in parts.items()}
+        return {name: accuracy(module, images(own)) for name, own in parts.items()}
+
+    def judged_within(self, network: ElasticNetwork, architecture: Architecture) -> dict[str, float]:
+        """As `judged`, of a sub-network at its own resolution."""
+        images = partial(images_of, network.space, architecture)
+        return self.judged(self.sub_network(network, architecture), images)
 
     def sub_network(self, network: ElasticNetwork, architecture: Architecture) -> nn.Module:
         module = network.extract(architecture)
-        reestimate(module, self.samples)
+        reestimate(module, images_of(network.space, architecture, self.samples))
         return module
 
 
@@ -112,8 +119,10 @@ def accuracies(bench: Bench, arguments: argparse.Namespace) -> None:
         return {
             "architecture": str(architecture),
             "macs": space.macs(architecture),
-            **bench.judged(bench.sub_network(network, architecture)),
-            "without_reestimation": bench.judged(network.extract(architecture)),
+            **bench.judged_within(network, architecture),
+            "without_reestimation": bench.judged(
+                network.extract(architecture), partial(images_of, space, architecture)
+            ),
         }
 
     for name in ("largest", "smallest"):
@@ -122,7 +131,8 @@ def accuracies(bench: Bench, arguments: argparse.Namespace) -> None:
     small = below(network, most, arguments.sampled, bench.seed)
 
     def validation(architecture: Architecture, images: Images = bench.splits.validation) -> float:
-        return accuracy(bench.sub_network(network, architecture), images)
+        module = bench.sub_network(network, architecture)
+        return accuracy(module, images_of(space, architecture, images))
 
     scores = {a: bench.finished(f"validation {a}", lambda a=a: validation(a)) for a in small}
     if scores:
@@ -178,12 +188,13 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
             source = generate(model, checkpoint.example_input(bench.study), bench.study.space)
             source.order_channels()
             module = source.extract(architecture)
+            images = partial(images_of, space, architecture)
             compute = bench.compute(module)
-            step = teacher_step(module, compute.module(model), section, compute)
+            step = teacher_step(lambda x: module(images(x)), compute.module(model), section, compute)
             seconds = bench.train(f"alone-{architecture}", module, step, recipe, seed=10 + index)
             module, _ = module.to("cpu"), model.to("cpu")
-            reestimate(module, bench.samples)
-            return {"seconds": round(seconds), **bench.judged(module)}
+            reestimate(module, images(bench.samples))
+            return {"seconds": round(seconds), **bench.judged(module, images)}
 
         rows.append(
             {
@@ -192,7 +203,7 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
                 "alone": bench.finished(f"alone {architecture}", train_alone),
                 "supernet": bench.finished(
                     f"shared {architecture}",
-                    lambda a=architecture: bench.judged(bench.sub_network(network, a)),
+                    lambda a=architecture: bench.judged_within(network, a),
                 ),
             }
         )
@@ -245,7 +256,7 @@ def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
             randoms = [space_of.sample(rng) for _ in range(arguments.random)]
 
             def mean(architectures: Iterable[Architecture]) -> dict[str, float]:
-                found = [bench.judged(bench.sub_network(network, a)) for a in architectures]
+                found = [bench.judged_within(network, a) for a in architectures]
                 return {key: float(np.mean([f[key] for f in found])) for key in ("validation", "test")}
 
             return {

@@ -94,16 +94,12 @@ def predict(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _of_architecture(saved: SavedPredictor, text: str, study: Study) -> Prediction:
-    import numpy as np
-
     from predictor.foreign import predict_kernels
     from supernet.architecture import Architecture
 
     plan = saved.plan_of(study.name)
     architecture = Architecture.parse(text)
-    codes = np.array([plan.space.encode(architecture)])
-    alive = [planned for planned in plan.kernels if plan.space.alive(planned.block, codes)[0]]
-    layers = [planned.layer for planned in alive]
+    layers = [planned.layer for planned in plan.alive_in(architecture)]
     return predict_kernels(saved, plan.of(architecture), layers, [""] * len(layers), study=study.name)
 
 

@@ -35,7 +35,7 @@ def kernel_tables(plan: Plan, base_us: float, latency_us: Callable[[Sequence[Ker
         codes = all_choices(plan, slots)
         sizes, inverse = np.unique(plan.shapes(planned, codes), axis=0, return_inverse=True)
         places = [distinct.setdefault(planned.sized(*map(int, row)), len(distinct)) for row in sizes]
-        alive = plan.space.alive(planned.block, codes).astype(np.float64)
+        alive = plan.alive(planned, codes).astype(np.float64)
         shapes.append((planned, slots, np.array(places)[inverse.reshape(-1)], alive))
     latency = latency_us(list(distinct))
     parts = tuple(
@@ -58,6 +58,8 @@ def slots_of(plan: Plan, planned: PlannedKernel) -> tuple[int, ...]:
     """The slots that a kernel depends on, ascending."""
     slots: set[int] = set() if planned.block is None else {planned.block.slot}
     slots |= set() if planned.kernel_slot is None else {planned.kernel_slot}
+    if planned.resolution is not None and plan.space.resolution_slot is not None:
+        slots.add(plan.space.resolution_slot)
     pending = [s.group for dim in (planned.inputs, planned.outputs) for s in dim]
     while pending:
         index = pending.pop()

@@ -6,8 +6,8 @@ predictor sees of an architecture in a search. Collection checks it against ever
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +19,16 @@ from supernet.errors import OvnasError
 from supernet.space import Block, Dim, Segment, Space, dim_from_json, dim_size
 
 if TYPE_CHECKING:
-    from supernet.sliced import SlicedGraphs
+    from supernet.sliced import SlicedGraph
 
-__all__ = ["Plan", "PlannedKernel", "make_plan"]
+__all__ = ["Plan", "PlannedKernel", "join_plans", "make_plan"]
 
 
 @dataclass(frozen=True)
 class PlannedKernel:
     """`kernel` is the maximal network's; `inputs` and `outputs` are its symbolic channels, alive when
-    `block` is kept, cropped to what `kernel_slot` chooses. `layer` is the author's name of it."""
+    `block` is kept, cropped to what `kernel_slot` chooses. `layer` is the author's name of it. It is executed
+    at one `resolution`, the side of the input in px, where there are several."""
 
     layer: str
     kernel: Kernel
@@ -35,12 +36,13 @@ class PlannedKernel:
     outputs: Dim
     block: Block | None
     kernel_slot: int | None = None
+    resolution: int | None = None
 
     def sized(self, in_channels: int, out_channels: int, height: int, width: int) -> Kernel:
         """The kernel at a width, with sides of its own. A dense kernel sees all input channels."""
         is_dense = self.kernel.in_per_group == self.kernel.in_channels
         # A flattened map enters a linear layer with one channel a pixel: the same ratio holds.
-        return dataclasses.replace(
+        return replace(
             self.kernel,
             in_channels=in_channels,
             out_channels=out_channels,
@@ -52,7 +54,7 @@ class PlannedKernel:
 
 @dataclass(frozen=True)
 class Plan:
-    """All kernels of a space's maximal network."""
+    """All kernels of a space's maximal network, at each resolution."""
 
     space: Space
     kernels: tuple[PlannedKernel, ...]
@@ -62,9 +64,18 @@ class Plan:
         codes = np.array([self.space.encode(architecture)])
         return [
             planned.sized(*map(int, self.shapes(planned, codes)[0]))
-            for planned in self.kernels
-            if self.space.alive(planned.block, codes)[0]
+            for planned in self.alive_in(architecture)
         ]
+
+    def alive_in(self, architecture: Architecture) -> list[PlannedKernel]:
+        """Those that one architecture executes, in order."""
+        codes = np.array([self.space.encode(architecture)])
+        return [planned for planned in self.kernels if self.alive(planned, codes)[0]]
+
+    def alive(self, planned: PlannedKernel, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether a kernel is executed, shape (n_architectures,)."""
+        is_there = self.space.has_resolution(planned.resolution, codes)
+        return np.asarray(is_there & self.space.alive(planned.block, codes))
 
     def shapes(self, planned: PlannedKernel, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Input and output channels, height and width of a kernel: shape (n_architectures, 4)."""
@@ -80,6 +91,8 @@ class Plan:
         for kernel in kernels:
             if kernel["kernel_slot"] is None:  # as in files from before there were any
                 del kernel["kernel_slot"]
+            if kernel["resolution"] is None:
+                del kernel["resolution"]
         return {"space": self.space.to_json(), "kernels": kernels}
 
     @classmethod
@@ -94,6 +107,7 @@ class Plan:
                     outputs=dim_from_json(k["outputs"]),
                     block=None if k["block"] is None else Block(**k["block"]),
                     kernel_slot=k.get("kernel_slot"),
+                    resolution=k.get("resolution"),
                 )
                 for k in value["kernels"]
             )
@@ -102,8 +116,14 @@ class Plan:
             raise OvnasError(f"this is not the JSON of a plan: {error}") from None
 
 
-def make_plan(graphs: SlicedGraphs, executed: list[ExecutedKernel]) -> Plan:
-    """Ties the maximal network's executed kernels to the space.
+def join_plans(plans: Mapping[int, Plan]) -> Plan:
+    """One plan of those that were made at each resolution, by the side of the input in px."""
+    kernels = (replace(k, resolution=side) for side, plan in plans.items() for k in plan.kernels)
+    return Plan(next(iter(plans.values())).space, tuple(kernels))
+
+
+def make_plan(graphs: SlicedGraph, executed: list[ExecutedKernel]) -> Plan:
+    """Ties the maximal network's executed kernels, at one resolution, to the space.
 
     Raises OvnasError where a kernel's channels cannot be told.
     """
@@ -133,7 +153,7 @@ def make_plan(graphs: SlicedGraphs, executed: list[ExecutedKernel]) -> Plan:
     return Plan(graphs.space, tuple(planned))
 
 
-def layer_name(graphs: SlicedGraphs, item: ExecutedKernel) -> str:
+def layer_name(graphs: SlicedGraph, item: ExecutedKernel) -> str:
     """The author's layer in a kernel, or the operation's name where there is none."""
     for name in item.originals:
         if name in graphs.layer_of_node:
@@ -145,7 +165,7 @@ def layer_name(graphs: SlicedGraphs, item: ExecutedKernel) -> str:
     return f"{item.kernel.kind.lower()} {name.removeprefix('__module.').split('/')[0]}"
 
 
-def _output_dims(graphs: SlicedGraphs, item: ExecutedKernel, inputs: tuple[Dim, ...]) -> tuple[Dim, ...]:
+def _output_dims(graphs: SlicedGraph, item: ExecutedKernel, inputs: tuple[Dim, ...]) -> tuple[Dim, ...]:
     for name in reversed(item.originals):
         known = graphs.outputs.get(name)
         if known is not None and _sizes(graphs.space, known) == item.out_shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from profiling.counters import read_counters
 from profiling.kernel import ExecutedKernel, read_kernels
 from profiling.load import LoadedTimer, make_timer, under_load
 from profiling.memory import available_bytes, growth_bytes, room_for
-from profiling.plan import Plan, layer_name, make_plan
+from profiling.plan import Plan, join_plans, layer_name, make_plan
 from profiling.store import KernelTime
 from profiling.target import compile_model
 from profiling.timing import Timer, low
@@ -51,7 +52,19 @@ class Bench:
         self.graphs, self.target = graphs, target
         model = graphs.model(graphs.space.largest)
         (maximal, _), self._resident_bytes = growth_bytes(lambda: self._warm(model))
-        self.plan: Plan = make_plan(graphs, read_kernels(maximal))
+        self.plan: Plan = self._plan(maximal)
+
+    def _plan(self, maximal: ov.CompiledModel) -> Plan:
+        """The kernels of the maximal network, which is compiled already at its largest resolution."""
+        plan, space = make_plan(self.graphs, read_kernels(maximal)), self.graphs.space
+        if not space.resolutions:
+            return plan
+        plans: dict[int, Plan] = {}
+        for side in space.resolutions[:-1]:
+            architecture = dataclasses.replace(space.largest, resolution=(side,))
+            compiled = compile_model(self.graphs.model(architecture), self.target)
+            plans[side] = make_plan(self.graphs.at(architecture), read_kernels(compiled))
+        return join_plans({**plans, space.resolutions[-1]: plan})
 
     def room(self) -> int:
         """How many networks may be resident together, for none is larger than the maximal one.
@@ -94,7 +107,7 @@ class Bench:
         return Prepared(
             architecture,
             model,
-            [self._kernel_time(item, times) for item in executed],
+            [self._kernel_time(architecture, item, times) for item in executed],
             prepare_s,
             is_planned=planned == Counter(item.kernel for item in executed),
         )
@@ -123,9 +136,11 @@ class Bench:
             best = min(best, again, key=lambda counters: counters.runaway)
         return best.times_us
 
-    def _kernel_time(self, item: ExecutedKernel, times: dict[str, float]) -> KernelTime:
+    def _kernel_time(
+        self, architecture: Architecture, item: ExecutedKernel, times: dict[str, float]
+    ) -> KernelTime:
         return KernelTime(
-            layer=layer_name(self.graphs, item),
+            layer=layer_name(self.graphs.at(architecture), item),
             name=item.name,
             exec_type=item.exec_type,
             in_layout=item.in_layout,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,8 @@ def _files(card: dict[str, Any]) -> list[tuple[str, str]]:
 def _use(card: dict[str, Any]) -> str:
     target = card.get("target") or {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
     api = "sync" if target["mode"] == "latency" else "async"
+    side = re.search(r"_r(\d+)$", card.get("architecture") or "")
+    size = f", at {side[1]} x {side[1]} px (bilinear, antialiased)" if side else ""
     lines = [
         "Its speed, by OpenVINO's own tool (the second line is the target above):",
         "",
@@ -239,7 +242,7 @@ def _use(card: dict[str, Any]) -> str:
         f"    benchmark_app -m model.xml -d CPU -hint none -api {api} -nstreams {target['streams']} "
         f"-nthreads {target['threads']} -infer_precision f32",
         "",
-        "From Python, with an image as the study's data gives it:",
+        f"From Python, with an image as the study's data gives it{size}:",
         "",
         "    import openvino as ov",
         '    compiled = ov.Core().compile_model("model.xml", "CPU")',

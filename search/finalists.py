@@ -75,6 +75,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
     is the baseline, the pre-trained model itself."""
     from profiling.kernel import read_kernels
     from profiling.target import compile_model, core
+    from supernet.resized import images_of
     from supernet.training import accuracy
 
     space = material.network.space
@@ -86,15 +87,15 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         module, is_finetuned = material.extract(architecture)
     exported = export_model(
         module,
-        material.example,
-        material.calibration,
+        images_of(space, architecture, material.example),
+        images_of(space, architecture, material.calibration),
         folder,
         core=core(),
         architecture=str(architecture),
     )
     compiled = compile_model(exported.model, target)
     layers = [k for k in read_kernels(compiled) if k.kernel.in_per_group]
-    test = None if material.splits is None else material.splits.test
+    test = None if material.splits is None else images_of(space, architecture, material.splits.test)
     return Built(
         architecture,
         candidate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,10 +50,11 @@ def layers_of_plan(
 
 def _layers(plan: Plan, architecture: Architecture, kernel_us: dict[Kernel, float]) -> list[dict[str, Any]]:
     codes = np.array([plan.space.encode(architecture)])
-    alive = [i for i, k in enumerate(plan.kernels) if plan.space.alive(k.block, codes)[0]]
+    alive = [i for i, k in enumerate(plan.kernels) if plan.alive(k, codes)[0]]
+    places = _places(plan)
     return [
         {
-            "index": i,
+            "index": places[i],
             "layer": plan.kernels[i].layer,
             "kernel": short_kind(kernel),
             "latency_us": kernel_us.get(kernel),
@@ -62,3 +64,20 @@ def _layers(plan: Plan, architecture: Architecture, kernel_us: dict[Kernel, floa
         }
         for i, kernel in zip(alive, plan.of(architecture), strict=True)
     ]
+
+
+def _places(plan: Plan) -> list[int]:
+    """Where in the maximal network each of the plan's kernels is: at a smaller resolution the kernel of the
+    same layer and kind, and behind the last one what is executed at that resolution only."""
+    seen: Counter[tuple[int | None, str, str]] = Counter()
+    names = []
+    for k in plan.kernels:
+        key = (k.resolution, k.layer, k.kernel.kind)
+        names.append((k.layer, k.kernel.kind, seen[key]))
+        seen[key] += 1
+    largest = max(plan.space.resolutions, default=None)
+    place: dict[tuple[str, str, int], int] = {}
+    for k, name in zip(plan.kernels, names, strict=True):
+        if k.resolution == largest:
+            place.setdefault(name, len(place))
+    return [place.setdefault(name, len(place)) for name in names]

@@ -152,16 +152,20 @@ def accuracy(test: Test) -> dict[str, Any]:
     import torch
 
     from supernet.data import load_splits
+    from supernet.resized import ResizedImages
     from supernet.study import Study
 
     study = Study.load(test.study)
     expected = list(_read_model(test).inputs[0].shape)[1:]
-    if expected != list(study.model.input_shape):
+    smaller = [[study.model.input_shape[0], side, side] for side in study.space.resolution]
+    if expected not in (list(study.model.input_shape), *smaller):
         raise OvnasError(
             f"study {study.name!r} has inputs of shape {list(study.model.input_shape)}, but "
             f"{test.model} takes {expected}"
         )
     images: Any = load_splits(study).test
+    if expected in smaller:
+        images = ResizedImages(images, expected[-1])
 
     def block(indices: Sequence[int]) -> Block:
         return torch.stack([images[i][0] for i in indices]).numpy()

@@ -87,6 +87,7 @@ class ValidationAccuracy(Quality):
     def of(self, architecture: Architecture) -> float:
         import torch
 
+        from supernet.resized import images_of
         from supernet.training import accuracy
 
         known = self.evaluations.get("accuracy", self.key, str(architecture))
@@ -94,6 +95,7 @@ class ValidationAccuracy(Quality):
             return known
         module = self.reestimator.extract(architecture)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; faster on CPUs
-        top1 = accuracy(module, self.images)
+        space = self.reestimator.network.space
+        top1 = accuracy(module, images_of(space, architecture, self.images))
         self.evaluations.put("accuracy", self.key, str(architecture), top1)
         return top1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from predictor.compiled import CompiledPredictor
 from predictor.network import Conditions
 from predictor.tables import Tables
 from profiling.plan import Plan
-from supernet.space import Block, Dim, Space, dim_size
+from supernet.space import Block, Dim, Layer, Space, dim_size
 
 if TYPE_CHECKING:
     from supernet.elastic import ElasticNetwork
@@ -28,11 +29,16 @@ _BYTES_PER_WEIGHT, _BYTES_PER_CHANNEL = 1, 8
 
 @dataclass(frozen=True)
 class Term:
-    """`factor` x the product of `dims`' sizes, while `block` is kept."""
+    """`factor` x the product of `dims`' sizes, while `block` is kept; x the area of the `kernel`, cropped to
+    what `kernel_slot` chooses; x the output pixels of the layer `moved`, if there is one, at the chosen
+    resolution."""
 
     factor: float
     dims: tuple[Dim, ...]
     block: Block | None
+    kernel: tuple[int, int] = (1, 1)
+    kernel_slot: int | None = None
+    moved: Layer | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class Sizes:
     @classmethod
     def of_space(cls, space: Space) -> Sizes:
         """Without a network at hand: parameters are the layers' weights only."""
-        weights = [Term(t.factor, t.dims, t.block) for t in _weight_terms(space)]
-        return cls(*(compiled_sum(space, t) for t in (macs_terms(space), weights, size_terms(space))))
+        terms = (macs_terms(space), _weight_terms(space), size_terms(space))
+        return cls(*(compiled_sum(space, t) for t in terms))
 
     @classmethod
     def of_network(cls, network: ElasticNetwork) -> Sizes:
@@ -60,17 +66,12 @@ class Sizes:
 
 def macs_terms(space: Space) -> list[Term]:
     """Multiply-accumulates of an image."""
-    positions = {layer.name: layer.n_positions for layer in space.layers}
-    names = [layer.name for layer in space.layers]
-    return [
-        Term(t.factor * positions[name], t.dims, t.block)
-        for name, t in zip(names, _weight_terms(space), strict=True)
-    ]
+    return [replace(t, moved=layer) for layer, t in zip(space.layers, _weight_terms(space), strict=True)]
 
 
 def size_terms(space: Space) -> list[Term]:
     """Bytes of the INT8 weights file."""
-    weights = [Term(_BYTES_PER_WEIGHT * t.factor, t.dims, t.block) for t in _weight_terms(space)]
+    weights = [replace(t, factor=_BYTES_PER_WEIGHT * t.factor) for t in _weight_terms(space)]
     channels = [Term(_BYTES_PER_CHANNEL, (layer.outputs,), layer.block) for layer in space.layers]
     return weights + channels
 
@@ -79,11 +80,9 @@ def _weight_terms(space: Space) -> list[Term]:
     """Weights of each layer, in the space's order."""
     result = []
     for layer in space.layers:
-        area = float(layer.kernel[0] * layer.kernel[1])
-        if layer.in_per_group is None:
-            result.append(Term(area, (layer.inputs, layer.outputs), layer.block))
-        else:
-            result.append(Term(area * layer.in_per_group, (layer.outputs,), layer.block))
+        dims = (layer.inputs, layer.outputs) if layer.in_per_group is None else (layer.outputs,)
+        factor = float(layer.in_per_group or 1)
+        result.append(Term(factor, dims, layer.block, layer.kernel, layer.kernel_slot))
     return result
 
 
@@ -100,9 +99,13 @@ def parameter_terms(network: ElasticNetwork) -> list[Term]:
     result = []
     for name, value in network.module.named_parameters():
         dims = network.parameter_dims.get(name)
-        block = block_of.get(name.rpartition(".")[0])
+        path = name.rpartition(".")[0]
+        block = block_of.get(path)
         if dims is None:
             result.append(Term(float(value.numel()), (), block))
+        elif path in network.kernels and len(dims) > 1:
+            sides = (value.shape[2], math.prod(value.shape[3:]))
+            result.append(Term(1.0, dims[:2], block, sides, network.kernels[path]))
         else:
             result.append(Term(1.0, dims, block))
     return result
@@ -133,6 +136,9 @@ def _table(space: Space, term: Term) -> tuple[tuple[int, ...], Floats]:
         codes[:, list(slots)] = list(itertools.product(*map(range, shape)))
     sizes = space.group_sizes(codes)
     value = term.factor * space.alive(term.block, codes).astype(np.float64)
+    value *= space.kernel_sides(term.kernel, term.kernel_slot, codes).prod(axis=1)
+    if term.moved is not None:
+        value *= space.positions(term.moved, codes)
     for dim in term.dims:
         value = value * dim_size(dim, sizes)
     return slots, value.reshape(shape)
@@ -140,6 +146,9 @@ def _table(space: Space, term: Term) -> tuple[tuple[int, ...], Floats]:
 
 def _slots_of(space: Space, term: Term) -> tuple[int, ...]:
     slots: set[int] = set() if term.block is None else {term.block.slot}
+    slots |= set() if term.kernel_slot is None else {term.kernel_slot}
+    if term.moved is not None and space.resolution_slot is not None:
+        slots.add(space.resolution_slot)
     pending = [segment.group for dim in term.dims for segment in dim]
     while pending:
         index = pending.pop()

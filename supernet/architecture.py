@@ -9,7 +9,10 @@ from supernet.errors import OvnasError
 
 __all__ = ["Architecture"]
 
-_TEXT = re.compile(r"w(?P<width>[\d-]*)(_e(?P<expand>[\d.-]+))?(_d(?P<depth>[\d-]+))?(_k(?P<kernel>[\d-]+))?")
+_TEXT = re.compile(
+    r"w(?P<width>[\d-]*)(_e(?P<expand>[\d.-]+))?(_d(?P<depth>[\d-]+))?(_k(?P<kernel>[\d-]+))?"
+    r"(_r(?P<resolution>\d+))?"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -18,15 +21,16 @@ class Architecture:
 
     `width`: channels of each free channel group. `expand`: ratio of a block's inner channels to its
     output channels. `depth`: blocks kept in each run of skippable blocks. `kernel`: side of each elastic
-    kernel.
+    kernel. `resolution`: the side of the input in px, where there are several.
     `str()` gives a stable text, safe in a file name, that `parse` reads back:
-    ``w40-168_e0.2-0.25_d2-3_k3-5``.
+    ``w40-168_e0.2-0.25_d2-3_k3-5_r192``.
     """
 
     width: tuple[int, ...] = ()
     expand: tuple[float, ...] = ()
     depth: tuple[int, ...] = ()
     kernel: tuple[int, ...] = ()
+    resolution: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         parts = ["w" + "-".join(map(str, self.width))]
@@ -36,6 +40,7 @@ class Architecture:
             parts.append("d" + "-".join(map(str, self.depth)))
         if self.kernel:
             parts.append("k" + "-".join(map(str, self.kernel)))
+        parts += [f"r{side}" for side in self.resolution]
         return "_".join(parts)
 
     @classmethod
@@ -50,8 +55,9 @@ class Architecture:
                 expand=tuple(float(v) for v in (match["expand"] or "").split("-") if v),
                 depth=tuple(int(v) for v in (match["depth"] or "").split("-") if v),
                 kernel=tuple(int(v) for v in (match["kernel"] or "").split("-") if v),
+                resolution=() if match["resolution"] is None else (int(match["resolution"]),),
             )
         except ValueError:
             raise OvnasError(
-                f"an architecture reads like 'w40-168_e0.2-0.25_d2-3_k3-5', but got {text!r}"
+                f"an architecture reads like 'w40-168_e0.2-0.25_d2-3_k3-5_r192', but got {text!r}"
             ) from None

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from supernet.architecture import Architecture
 from supernet.elastic import ElasticNetwork
+from supernet.resized import images_of
 
 __all__ = ["Reestimator", "reestimate"]
 
@@ -84,7 +85,7 @@ class Reestimator:
         buffers = dict(module.named_buffers())
         kept = self._kept.get(architecture)
         if kept is None:
-            reestimate(module, self.images)
+            reestimate(module, images_of(self.network.space, architecture, self.images))
             self._kept[architecture] = {name: value.clone() for name, value in buffers.items()}
             if len(self._kept) > self.n_kept:
                 self._kept.popitem(last=False)

@@ -17,6 +17,7 @@ from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.graph import Example, as_tuple
 from supernet.int8 import to_openvino
+from supernet.resized import images_of
 
 __all__ = ["TOLERANCE", "Checks", "check", "counted_macs"]
 
@@ -130,11 +131,12 @@ def _check_one(
     network: ElasticNetwork, architecture: Architecture, example: Example, *, openvino: bool
 ) -> tuple[float, float, list[str]]:
     """Errors of extraction and of conversion, and what does not hold."""
-    inputs, faults = as_tuple(example), []
+    faults = []
     try:
         with torch.no_grad(), network.activated(architecture):
-            wanted = _flat(network(*inputs))
+            wanted = _flat(network(*as_tuple(example)))
         module = network.extract(architecture)
+        inputs = tuple(images_of(network.space, architecture, x) for x in as_tuple(example))
         output, counted = counted_macs(module, inputs)
         extracted = _difference(_flat(output), wanted)
     except Exception as error:
@@ -147,7 +149,7 @@ def _check_one(
     if not openvino:
         return extracted, 0.0, faults
     try:
-        converted = _difference(_run_openvino(module, example), wanted)
+        converted = _difference(_run_openvino(module, inputs), wanted)
     except OvnasError as error:
         return extracted, math.inf, [*faults, str(error)]
     if not converted <= OPENVINO_TOLERANCE:

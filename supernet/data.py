@@ -28,6 +28,7 @@ __all__ = [
     "Splits",
     "batches",
     "load_splits",
+    "stacked",
     "take",
     "training_batches",
 ]
@@ -94,7 +95,7 @@ def batches(images: Images, batch_size: int) -> Iterator[Batch]:
     def make(indices: Indices) -> Batch:
         if isinstance(images, Gathering):
             return images.plain(indices)
-        return _stacked([images[int(i)] for i in indices])
+        return stacked([images[int(i)] for i in indices])
 
     yield from _loaded(images, make, chunks)
 
@@ -112,12 +113,13 @@ def training_batches(
             return images.augmented(indices, rng, part)
         with torch.random.fork_rng(devices=[]):  # transforms of the user's own draw from torch's generator
             torch.manual_seed(int(rng.integers(2**63)))
-            return _stacked([images[int(i)] for i in indices[part]])
+            return stacked([images[int(i)] for i in indices[part]])
 
     yield from _loaded(images, make, keys)
 
 
-def _stacked(items: Sequence[tuple[Tensor, Any]]) -> Batch:
+def stacked(items: Sequence[tuple[Tensor, Any]]) -> Batch:
+    """One batch of single images and labels."""
     return torch.stack([image for image, _ in items]), torch.tensor([int(label) for _, label in items])
 
 

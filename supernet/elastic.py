@@ -17,6 +17,7 @@ from supernet.blocks import ResidualBlock
 from supernet.coupling import Number
 from supernet.errors import OvnasError
 from supernet.kernels import crop_kernel
+from supernet.pixels import resized
 from supernet.space import Dim, Segment, Space
 
 __all__ = ["Dims", "ElasticNetwork", "Observer"]
@@ -43,9 +44,10 @@ class ElasticNetwork(nn.Module):
 
     A narrower layer takes the first channels of each group: `weight[:out, :in]`. `runs` maps each
     depth slot to its blocks; a dropped block's output is its input. `kernels` maps layers to their kernel
-    slots: a smaller kernel is the centre of the whole one (`fixed_kernels`: why others are
-    not). `attributes` and `numbers` are sizes that modules and the graph's nodes repeat; `dims` are the
-    dimensions of every node's output. Called without an activation it is the pre-trained model.
+    slots: a smaller kernel is the centre of the whole one. `fixed_kernels` and `fixed_resolutions` say why
+    others, and some sides of the input in px, are no choices. `attributes` and `numbers` are sizes that
+    modules and the graph's nodes repeat; `dims` are the dimensions of every node's output. Called without
+    an activation it is the pre-trained model.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ElasticNetwork(nn.Module):
         numbers: Mapping[str, tuple[Number, ...]] | None = None,
         kernels: Mapping[str, int] | None = None,
         fixed_kernels: Mapping[str, str] | None = None,
+        fixed_resolutions: Mapping[int, str] | None = None,
         dims: Mapping[str, Dims | list[Dims]] | None = None,
     ) -> None:
         super().__init__()
@@ -70,13 +73,15 @@ class ElasticNetwork(nn.Module):
         self.numbers = dict(numbers or {})
         self.kernels = dict(kernels or {})
         self.fixed_kernels = dict(fixed_kernels or {})
+        self.fixed_resolutions = dict(fixed_resolutions or {})
         self.dims = dict(dims or {})
         self._active = space.largest
         self._schedule = lru_cache(maxsize=256)(self._make_schedule)
 
     @contextmanager
     def activated(self, architecture: Architecture) -> Iterator[ElasticNetwork]:
-        """Within the context, calling the network runs `architecture` on the shared weights."""
+        """Within the context, calling the network runs `architecture` on the shared weights, and on its
+        inputs resized where it has a resolution of its own."""
         self.space.encode(architecture)
         before, self._active = self._active, architecture
         try:
@@ -91,6 +96,9 @@ class ElasticNetwork(nn.Module):
     def observed(self, *inputs: Tensor, observer: Observer | None = None) -> Any:
         """As a call; `observer` sees every value on the way."""
         architecture = self._active
+        side = self.space.resolution(architecture)
+        if side is not None:
+            inputs = tuple(resized(x, side) for x in inputs)
         cut = self._cut_of(architecture)
         values: dict[fx.Node, Any] = {}
         feed = iter(inputs)
@@ -126,8 +134,9 @@ class ElasticNetwork(nn.Module):
     def extract(self, architecture: Architecture) -> fx.GraphModule:
         """A plain module of its own with the weights of `architecture`; state-dict names stay.
 
-        In evaluation mode. Its BatchNorm statistics are the shared ones: re-estimate them before its
-        accuracy is judged (`supernet.batchnorm.reestimate`).
+        In evaluation mode. It takes images of its own resolution: see `supernet.resized.images_of`. Its
+        BatchNorm statistics are the shared ones: re-estimate them before its accuracy is judged
+        (`supernet.batchnorm.reestimate`).
         """
         cut = self._cut_of(architecture)
         graph = fx.Graph()

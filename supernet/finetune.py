@@ -11,6 +11,8 @@ from supernet import cli
 from supernet.study import Study
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
     from torch import nn
 
@@ -43,6 +45,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
 
     What is saved is never worse on the validation images than what it began with.
     """
+    from functools import partial
+
     import torch
 
     from supernet import checkpoint
@@ -50,6 +54,7 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     from supernet.batchnorm import reestimate
     from supernet.data import load_splits, take
     from supernet.errors import OvnasError
+    from supernet.resized import images_of
     from supernet.train import BATCHNORM_SAMPLES
 
     study = Study.load(arguments.study)
@@ -60,16 +65,17 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     network, teacher = checkpoint.load_supernet(study, home)
     architecture = Architecture.parse(arguments.architecture)
     network.space.encode(architecture)
+    images = partial(images_of, network.space, architecture)
     splits = load_splits(study)
     out = cli.console(arguments)
     torch.manual_seed(arguments.seed)
     module = checkpoint.load_finetuned(network, home, architecture)
     if module is None:
         module = network.extract(architecture)
-        reestimate(module, take(splits.train, BATCHNORM_SAMPLES))
+        reestimate(module, images(take(splits.train, BATCHNORM_SAMPLES)))
     elif not (arguments.int8 or arguments.force):
         raise OvnasError(f"{architecture} is fine-tuned already; --force trains on from there")
-    tuner = _Tuner(study, splits, arguments.epochs, rate, arguments.seed, home, out)
+    tuner = _Tuner(study, splits, arguments.epochs, rate, arguments.seed, home, out, images)
     facts = {"study": study.name, "architecture": str(architecture), "macs": network.space.macs(architecture)}
     if arguments.int8:
         return {**facts, **_finetune_int8(tuner, module, teacher, architecture)}
@@ -88,7 +94,7 @@ def _finetune(
 
     before = copy.deepcopy(module)
     tuner.train(module, teacher, f"fine-tuning {architecture}", exact=False)
-    n = reestimate(module, take(tuner.splits.train, BATCHNORM_SAMPLES))
+    n = reestimate(module, tuner.images(take(tuner.splits.train, BATCHNORM_SAMPLES)))
     found = tuner.compared(before, module) | {"batchnorm_samples": n}
     better = module if found["is_better"] else before
     path = checkpoint.finetuned_path(tuner.home, architecture)
@@ -106,8 +112,9 @@ def _finetune_int8(
     from supernet.data import take
     from supernet.quantization_aware import insert_quantizers, quantized_to_openvino
 
-    samples = take(tuner.splits.train, min(CALIBRATION_SAMPLES, tuner.study.search.calibration_samples))
-    example = checkpoint.example_input(tuner.study)
+    n = min(CALIBRATION_SAMPLES, tuner.study.search.calibration_samples)
+    samples = tuner.images(take(tuner.splits.train, n))
+    example = tuner.images(checkpoint.example_input(tuner.study))
     quantized = insert_quantizers(module, samples)  # type: ignore[arg-type]
     models = [quantized_to_openvino(quantized, example)]
     tuner.train(quantized, teacher, f"quantisation-aware training {architecture}", exact=True)
@@ -136,7 +143,8 @@ def _compiled(model: Any) -> Any:
 
 
 class _Tuner:
-    """What fine-tuning in float32 and as INT8 have in common."""
+    """What fine-tuning in float32 and as INT8 have in common. `images` makes of the study's images those that
+    the sub-network takes; its teacher sees them as they are."""
 
     def __init__(
         self,
@@ -147,9 +155,10 @@ class _Tuner:
         seed: int,
         home: Path,
         out: Console,
+        images: Callable[[Any], Any],
     ) -> None:
         self.study, self.splits, self.epochs, self.rate = study, splits, epochs, rate
-        self.seed, self.home, self.out = seed, home, out
+        self.seed, self.home, self.out, self.images = seed, home, out, images
 
     def train(self, module: nn.Module, teacher: nn.Module, name: str, *, exact: bool) -> None:
         """In place; `exact`: in float32, whatever is faster."""
@@ -161,7 +170,9 @@ class _Tuner:
             module,
             self.splits.train,
             Recipe.of(self.study.train, self.epochs, self.rate),
-            teacher_step(module, compute.module(teacher), self.study.train, compute),
+            teacher_step(
+                lambda x: module(self.images(x)), compute.module(teacher), self.study.train, compute
+            ),
             seed=(self.seed, 100),
             compute=compute,
         )
@@ -176,7 +187,7 @@ class _Tuner:
         from supernet.compute import choose_compute
         from supernet.data import take
 
-        batch = take(self.splits.train, self.study.train.batch_size)
+        batch = self.images(take(self.splits.train, self.study.train.batch_size))
         return choose_compute("float32" if exact else self.study.train.precision, module, batch)
 
     def compared(self, before: Any, after: Any) -> dict[str, Any]:
@@ -188,7 +199,7 @@ class _Tuner:
                 "validation": self.splits.validation,
                 "test": self.splits.test,
             }
-            return {name: accuracy(module, images) for name, images in parts.items()}
+            return {name: accuracy(module, self.images(images)) for name, images in parts.items()}
 
         found: dict[str, Any] = {"before": judged(before), "after": judged(after)}
         found["is_better"] = found["after"]["validation"] >= found["before"]["validation"]

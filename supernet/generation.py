@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import nn
 
 from supernet.blocks import ResidualBlock, find_blocks, find_runs
-from supernet.coupling import Coupling, Dims
+from supernet.coupling import Coupling, Dims, LayerCall
 from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError, nearest
 from supernet.following import follow_channels
 from supernet.graph import Example, reproduces, trace
 from supernet.kernels import kernel_choices
 from supernet.proof import Fault, find_fault
+from supernet.resolution import Resolutions, find_resolutions
 from supernet.space import Block, Dim, Group, Layer, Segment, Slot, Space, make_divisible
 from supernet.study import SpaceSection
 
@@ -31,7 +33,8 @@ def generate(model: nn.Module, example_input: Example, options: SpaceSection | N
 
     `example_input` is one batch as the model takes it (or a tuple of several inputs). What is not
     understood stays fixed, with a reason in `net.space.groups`. Raises OvnasError if the model cannot
-    be traced, if the result would not reproduce it, or if an excluded layer is none of the model's.
+    be traced, if the result would not reproduce it, if an excluded layer is none of the model's, or if
+    resolutions are asked for that no square input of the example's size could be reduced to.
     """
     options = options or SpaceSection()
     traced = trace(model, example_input)
@@ -46,9 +49,12 @@ def generate(model: nn.Module, example_input: Example, options: SpaceSection | N
         _freeze(coupling, fault)
         network = _Builder(coupling, blocks, options, excluded).build()
     else:
-        nothing = dataclasses.replace(options, max_dropped=0, kernel=())
+        options = dataclasses.replace(options, max_dropped=0, kernel=())
         _freeze_all(coupling, "sub-networks of this model do not run")
-        network = _Builder(coupling, blocks, nothing, excluded).build()
+        network = _Builder(coupling, blocks, options, excluded).build()
+    if options.resolution:
+        found = find_resolutions(network, example_input, options.resolution)
+        network = _Builder(coupling, blocks, options, excluded).build(found)
     if not reproduces(traced.module, network, example_input):
         raise OvnasError("the super-network's largest architecture does not reproduce the model")
     return network
@@ -109,15 +115,19 @@ class _Builder:
         self.groups: list[Group] = []
         self.index_of_root: dict[int, int] = {}
         self.block_of_node: dict[str, Block] = {}
+        self.nodes = {node.name: node for node in coupling.traced.module.graph.nodes}
         self.node_of_layer = {call.module: call.node for call in coupling.layers}
         self.kernel_slots: dict[str, int] = {}
         self.fixed_kernels: dict[str, str] = {}
 
-    def build(self) -> ElasticNetwork:
+    def build(self, resolutions: Resolutions | None = None) -> ElasticNetwork:
+        resolutions = resolutions or Resolutions({}, {})
         runs = self._add_depth_slots()
         self._add_groups()
         self._add_kernel_slots()
-        space = Space(tuple(self.slots), tuple(self.groups), self._layers(), self.options.divisor)
+        if len(resolutions.shapes) > 1:
+            self.slots.append(Slot("input resolution", "resolution", tuple(resolutions.shapes)))
+        space = Space(tuple(self.slots), tuple(self.groups), self._layers(resolutions), self.options.divisor)
         coupling = self.coupling
         return ElasticNetwork(
             coupling.traced.module,
@@ -135,6 +145,10 @@ class _Builder:
             },
             kernels=self.kernel_slots,
             fixed_kernels=self.fixed_kernels,
+            fixed_resolutions={
+                side: f"{self._operation(fault.node)} {fault.reason}"
+                for side, fault in resolutions.faults.items()
+            },
             dims={
                 name: [self._final_dims(one) for one in dims]
                 if isinstance(dims, list)
@@ -299,21 +313,18 @@ class _Builder:
             for s in groups.resolve(dim)
         )
 
-    def _layers(self) -> tuple[Layer, ...]:
-        return tuple(self._layer(index) for index in range(len(self.coupling.layers)))
+    def _operation(self, name: str) -> str:
+        return self.coupling.operation(self.nodes[name])
 
-    def _layer(self, index: int) -> Layer:
-        call = self.coupling.layers[index]
+    def _layers(self, resolutions: Resolutions) -> tuple[Layer, ...]:
+        return tuple(self._layer(call, resolutions) for call in self.coupling.layers)
+
+    def _layer(self, call: LayerCall, resolutions: Resolutions) -> Layer:
         traced = self.coupling.traced
         module = traced.module.get_submodule(call.module)
-        shape = traced.shapes[call.node]
-        in_per_group, kernel, positions = None, (1, 1), math.prod(shape[1:-1])
+        in_per_group, kernel = None, (1, 1)
         if not isinstance(module, nn.Linear):
             assert isinstance(module, _CONVOLUTIONS)
-            if isinstance(module, _TRANSPOSED):
-                node = next(n for n in traced.module.graph.nodes if n.name == call.node)
-                shape = traced.shapes[node.all_input_nodes[0].name]
-            positions = math.prod(shape[2:])
             kernel = (module.kernel_size[0], math.prod(module.kernel_size[1:]))
             if module.groups > 1:
                 in_per_group = module.in_channels // module.groups
@@ -324,10 +335,21 @@ class _Builder:
             outputs=self._final(call.outputs),
             in_per_group=in_per_group,
             kernel=kernel,
-            n_positions=positions,
+            n_positions=self._n_positions(call, traced.shapes),
             block=self.block_of_node.get(call.node),
             kernel_slot=self.kernel_slots.get(call.module),
+            positions_at=tuple(
+                (side, self._n_positions(call, shapes)) for side, shapes in resolutions.shapes.items()
+            ),
         )
+
+    def _n_positions(self, call: LayerCall, shapes: Mapping[str, Any]) -> int:
+        module = self.coupling.traced.module.get_submodule(call.module)
+        if isinstance(module, nn.Linear):
+            return math.prod(shapes[call.node][1:-1])
+        is_transposed = isinstance(module, _TRANSPOSED)
+        moved = self.nodes[call.node].all_input_nodes[0].name if is_transposed else call.node
+        return math.prod(shapes[moved][2:])
 
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

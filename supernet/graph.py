@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from supernet.errors import OvnasError
 
-__all__ = ["Example", "TracedModel", "as_tuple", "reproduces", "trace"]
+__all__ = ["Example", "TracedModel", "as_tuple", "reproduces", "shape_of", "trace"]
 
 Example = Tensor | tuple[Tensor, ...]
 TOLERANCE = 1e-5
@@ -115,14 +115,15 @@ class _ShapeRecorder(fx.Interpreter):
         read = {m: self.env[m] for m in n.all_input_nodes if isinstance(self.env.get(m), Tensor)}
         versions = {m: value._version for m, value in read.items()}
         result = super().run_node(n)
-        self.shapes[n.name] = _shape(result)
+        self.shapes[n.name] = shape_of(result)
         for source, value in read.items():
             if result is value and value._version == versions[source] and n.op != "output":
                 self.passed[n.name] = source.name
         return result
 
 
-def _shape(value: Any) -> Any:
+def shape_of(value: Any) -> Any:
+    """A tensor's shape, a list of them for several, None for anything else."""
     if isinstance(value, Tensor):
         return tuple(value.shape)
     if isinstance(value, (tuple, list)) and value and all(isinstance(v, Tensor) for v in value):

@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fixed:
-    """Channels or a kernel that stay, and why."""
+    """Channels, a kernel or a resolution that stay, and why."""
 
     name: str
     what: str
@@ -74,6 +74,7 @@ def outline(network: ElasticNetwork) -> Outline:
         if group.slot is None
     ]
     fixed += [Fixed(name, "kernel", reason) for name, reason in network.fixed_kernels.items()]
+    fixed += [Fixed("input", f"not {side} px", reason) for side, reason in network.fixed_resolutions.items()]
     return Outline(
         tuple(_Rows(network).rows),
         space.slots,

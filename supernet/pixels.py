@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-__all__ = ["DEVIATION", "MEAN", "PixelImages", "ShiftedImages", "normalised"]
+__all__ = ["DEVIATION", "MEAN", "PixelImages", "ShiftedImages", "normalised", "resized"]
 
 # torchvision's ImageNet normalisation, for images scaled to 0..1.
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
@@ -28,6 +28,14 @@ Indices = NDArray[np.int64]
 def normalised(pixels: Tensor) -> Tensor:
     """Pixels of shape (..., 3, H, W), 0 to 255, as float32."""
     return (pixels.float() / 255 - MEAN) / DEVIATION
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Images of shape (B, C, H, W) at side x side px: bilinear over the area that a pixel covers, as the
+    folders' images are made smaller."""
+    if images.shape[-2:] == (side, side):
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
 class PixelImages(Dataset[Batch]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from supernet.elastic import Dims, ElasticNetwork
 from supernet.graph import Example, as_tuple
 from supernet.space import dim_size
 
-__all__ = ["Fault", "find_fault"]
+__all__ = ["Fault", "find_fault", "next_node"]
 
 N_RANDOM = 2
 
@@ -28,13 +28,16 @@ class Fault:
     reason: str
 
 
-def find_fault(network: ElasticNetwork, example: Example) -> Fault | None:
+def find_fault(
+    network: ElasticNetwork, example: Example, dims: Mapping[str, Dims | list[Dims]] | None = None
+) -> Fault | None:
     """The first operation at which a sub-network fails or makes a tensor of an unforeseen shape.
 
-    The smallest sub-network is tried, and some random ones.
+    The smallest sub-network is tried, and some random ones. `dims` in place of the network's own are those
+    for an example of another size.
     """
     for architecture in _some(network):
-        fault = _fault_of(network, architecture, example)
+        fault = _fault_of(network, architecture, example, network.dims if dims is None else dims)
         if fault is not None:
             return fault
     return None
@@ -44,7 +47,12 @@ class _UnforeseenError(Exception):
     pass
 
 
-def _fault_of(network: ElasticNetwork, architecture: Architecture, example: Example) -> Fault | None:
+def _fault_of(
+    network: ElasticNetwork,
+    architecture: Architecture,
+    example: Example,
+    dims_of: Mapping[str, Dims | list[Dims]],
+) -> Fault | None:
     units = np.array([network.space.units(architecture)])
     seen = ""
 
@@ -54,7 +62,7 @@ def _fault_of(network: ElasticNetwork, architecture: Architecture, example: Exam
     def observe(node: fx.Node, value: Any) -> None:
         nonlocal seen
         seen = node.name
-        dims = network.dims.get(node.name)
+        dims = dims_of.get(node.name)
         if dims is None:
             return
         shapes = [tuple(v.shape) for v in (value if isinstance(value, (list, tuple)) else [value])]
@@ -68,13 +76,13 @@ def _fault_of(network: ElasticNetwork, architecture: Architecture, example: Exam
         except _UnforeseenError:
             return Fault(seen, "gives another shape when channels are left out")
         except Exception as error:
-            failed = _next(network, architecture, seen)
+            failed = next_node(network, architecture, seen)
             return Fault(failed, f"fails when channels are left out: {str(error).splitlines()[0]}")
     return None
 
 
-def _next(network: ElasticNetwork, architecture: Architecture, seen: str) -> str:
-    """The node that runs after `seen`."""
+def next_node(network: ElasticNetwork, architecture: Architecture, seen: str) -> str:
+    """The node that runs after `seen`; the first one where that is empty."""
     scheduled = network.scheduled(architecture)
     if not seen:
         return scheduled[0]

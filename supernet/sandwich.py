@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -23,10 +23,11 @@ __all__ = ["StageSpace", "label_step", "sandwich_step", "stages_of", "teacher_st
 
 
 class StageSpace:
-    """The part of a space that a stage has open; closed choices stay at their largest."""
+    """The part of a space that a stage has open; closed choices stay at their largest. Resolutions are open
+    in every stage, as in Once-for-All (Cai et al. 2020, section 3.3)."""
 
     def __init__(self, space: Space, stage: StageSection) -> None:
-        opened = {*stage.open, *(("expand",) if "width" in stage.open else ())}
+        opened = {*stage.open, "resolution", *(("expand",) if "width" in stage.open else ())}
         self.space = space
         self._closed = [i for i, slot in enumerate(space.slots) if slot.kind not in opened]
         self._last = [len(space.slots[i].choices) - 1 for i in self._closed]
@@ -88,7 +89,9 @@ def label_step(module: nn.Module, *, label_smoothing: float, compute: Compute) -
     return step
 
 
-def teacher_step(module: nn.Module, teacher: nn.Module, section: TrainSection, compute: Compute) -> Step:
+def teacher_step(
+    module: Callable[[Tensor], Tensor], teacher: nn.Module, section: TrainSection, compute: Compute
+) -> Step:
     """Trains one module towards the teacher's probabilities, and with a smaller weight its labels."""
 
     def step(x: Tensor, labels: Tensor, _rng: np.random.Generator) -> Tensor:

@@ -26,6 +26,7 @@ MEANINGS = {
     "width": "units of channels",
     "expand": "inner / outer channels",
     "kernel": "side of the kernel",
+    "resolution": "side of the input, px",
 }
 
 
@@ -91,12 +92,14 @@ def _shape(text: str | None) -> tuple[int, ...]:
 
 def facts_of(found: Outline) -> list[tuple[str, str]]:
     """Headline figures: (value, what it is)."""
+    resolutions = [(str(len(s.choices)), "input resolutions") for s in found.slots if s.kind == "resolution"]
     return [
         (f"10^{found.log10_size:.1f}", "sub-networks"),
         (f"{found.least_macs / 1e6:,.1f} to {found.most_macs / 1e6:,.1f}", "million MACs"),
         (str(found.n_slots("width") + found.n_slots("expand")), "widths to choose"),
         (str(found.n_skippable), "blocks that may be skipped"),
         (str(found.n_slots("kernel")), "elastic kernels"),
+        *resolutions,
     ]
 
 

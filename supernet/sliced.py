@@ -18,16 +18,17 @@ from supernet.graph import as_tuple
 from supernet.int8 import convert_with_taps, quantize
 from supernet.int8_edits import bypass
 from supernet.int8_following import follow_quantised
+from supernet.pixels import resized
 from supernet.space import Block
 
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["SlicedGraphs"]
+__all__ = ["SlicedGraph", "SlicedGraphs"]
 
 
-class SlicedGraphs:
-    """INT8 OpenVINO models of any architecture of `network`.
+class SlicedGraph:
+    """The maximal INT8 OpenVINO model of `network` for inputs of one size, and its slices.
 
     `outputs` gives, by node name, the symbolic dimensions of a node's output; `blocks` the skippable block
     that a node belongs to; `layer_of_node` the author's layer.
@@ -51,7 +52,7 @@ class SlicedGraphs:
         self.blocks = self._find_blocks()
 
     def model(self, architecture: Architecture) -> ov.Model:
-        """The INT8 graph of one architecture, a new model."""
+        """The INT8 graph of one architecture, a new model, whatever the architecture's resolution."""
         units, sides = self.space.units(architecture), self.space.kernels(architecture)
         full = tuple(group.n_units for group in self.space.groups)
         model = self.maximal.clone()
@@ -95,3 +96,27 @@ class SlicedGraphs:
         if node.get_type_name() != "FakeQuantize":
             return False
         return bool(node.input_value(0).get_node().get_friendly_name() == entry)
+
+
+class SlicedGraphs(SlicedGraph):
+    """INT8 OpenVINO models of any architecture of `network`: the graph for the largest input, and one for
+    each smaller resolution. Those are quantised on their own, for a converted graph holds sizes of its maps.
+    """
+
+    def __init__(self, network: ElasticNetwork, example_input: Tensor, samples: Tensor) -> None:
+        """Converts and quantises the maximal network at each resolution. Raises as `SlicedGraph`."""
+        super().__init__(network, example_input, samples)
+        self._smaller = {
+            side: SlicedGraph(network, resized(example_input, side), resized(samples, side))
+            for side in self.space.resolutions[:-1]
+        }
+
+    def at(self, architecture: Architecture) -> SlicedGraph:
+        """The graph that the architecture is a slice of."""
+        side = self.space.resolution(architecture)
+        return self if side is None else self._smaller.get(side, self)
+
+    def model(self, architecture: Architecture) -> ov.Model:
+        """The INT8 graph of one architecture, a new model."""
+        graph = self.at(architecture)
+        return super().model(architecture) if graph is self else graph.model(architecture)

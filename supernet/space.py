@@ -21,8 +21,8 @@ from supernet.errors import OvnasError
 
 __all__ = ["Block", "Dim", "Group", "Layer", "Segment", "Slot", "Space", "make_divisible"]
 
-Kind = Literal["width", "expand", "depth", "kernel"]
-KINDS: tuple[Kind, ...] = ("width", "expand", "depth", "kernel")
+Kind = Literal["width", "expand", "depth", "kernel", "resolution"]
+KINDS: tuple[Kind, ...] = ("width", "expand", "depth", "kernel", "resolution")
 Codes = NDArray[np.int64]
 
 
@@ -45,7 +45,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Slot:
-    """One choice. `choices` ascend; the last one is the pre-trained model's."""
+    """One choice. `choices` ascend; the last one is the pre-trained model's. A space has one slot of kind
+    "resolution" at most: sides of the square input in px."""
 
     name: str
     kind: Kind
@@ -86,8 +87,9 @@ class Layer:
 
     `in_per_group` is the fixed number of input channels of each convolution group, or None for a dense
     layer, which sees all of `inputs`. `n_positions` is the number of output pixels of one image (input
-    pixels of a transposed convolution). A kernel with a slot is cropped to the chosen side where it is
-    longer.
+    pixels of a transposed convolution), for the largest input; `positions_at` has (side of the input,
+    that number) for each where the input has several resolutions. A kernel with a slot is cropped to the
+    chosen side where it is longer.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Layer:
     n_positions: int
     block: Block | None
     kernel_slot: int | None = None
+    positions_at: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,37 @@ class Space:
         kernel_slots = [i for i, slot in enumerate(self.slots) if slot.kind == "kernel"]
         return dict(zip(kernel_slots, architecture.kernel, strict=True))
 
+    @cached_property
+    def resolution_slot(self) -> int | None:
+        """The index of the slot of kind "resolution", if there is one."""
+        return next((i for i, slot in enumerate(self.slots) if slot.kind == "resolution"), None)
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Sides of the input in px, ascending; empty where there is no choice."""
+        return (
+            () if self.resolution_slot is None else tuple(map(int, self.slots[self.resolution_slot].choices))
+        )
+
+    def resolution(self, architecture: Architecture) -> int | None:
+        """The side of an architecture's input in px; None where there is no choice. Raises as `encode`."""
+        if self.resolution_slot is None:
+            return None
+        return self.resolutions[self.encode(architecture)[self.resolution_slot]]
+
+    def has_resolution(self, side: int | None, codes: Codes) -> NDArray[np.bool_]:
+        """Whether the input has this side (None: any), shape (n_architectures,)."""
+        if side is None or self.resolution_slot is None:
+            return np.ones(len(codes), dtype=bool)
+        return np.asarray(np.array(self.resolutions)[codes[:, self.resolution_slot]] == side)
+
+    def positions(self, layer: Layer, codes: Codes) -> NDArray[np.int64]:
+        """The layer's `n_positions` at the chosen resolution, shape (n_architectures,)."""
+        if self.resolution_slot is None:
+            return np.full(len(codes), layer.n_positions, dtype=np.int64)
+        at = dict(layer.positions_at)
+        return np.array([at[side] for side in self.resolutions])[codes[:, self.resolution_slot]]
+
     def alive(self, block: Block | None, codes: Codes) -> NDArray[np.bool_]:
         """Whether a block is kept, shape (n_architectures,)."""
         return np.ones(len(codes), dtype=bool) if block is None else self._alive(block, codes)
@@ -250,7 +284,7 @@ class Space:
         for layer in self.layers:
             seen: NDArray[np.int64] | int = layer.in_per_group or dim_size(layer.inputs, sizes)
             area = self.kernel_sides(layer.kernel, layer.kernel_slot, codes).prod(axis=1)
-            macs = layer.n_positions * area * seen * dim_size(layer.outputs, sizes)
+            macs = self.positions(layer, codes) * area * seen * dim_size(layer.outputs, sizes)
             total += np.where(self.alive(layer.block, codes), macs, 0)
         return total
 
@@ -270,6 +304,8 @@ class Space:
         for layer in value["layers"]:
             if layer["kernel_slot"] is None:  # as in files from before there were any
                 del layer["kernel_slot"]
+            if not layer["positions_at"]:
+                del layer["positions_at"]
         return value
 
     @classmethod
@@ -290,6 +326,7 @@ class Space:
                             "outputs": dim_from_json(layer["outputs"]),
                             "kernel": tuple(layer["kernel"]),
                             "block": _block(layer["block"]),
+                            "positions_at": tuple(map(tuple, layer.get("positions_at", ()))),
                         }
                     )
                     for layer in value["layers"]

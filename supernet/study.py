@@ -64,6 +64,8 @@ class SpaceSection:
     channels to its output channels, in place of free inner groups. `max_dropped`: blocks that may be
     dropped from the end of each run (-1: all). `kernel`: odd sides that the kernels longer than 3 may be
     cropped to; none by default, for cropped kernels need training before they are worth measuring.
+    `resolution`: sides in px that a square input may have besides the model's own; none by default, for they
+    need training too.
     `exclude`: layers, by name or pattern ("layer1.*"), whose channels and kernels stay and that are never
     skipped. `min_channels`: what every free group keeps at least.
     """
@@ -73,6 +75,7 @@ class SpaceSection:
     divisor: int = 8
     max_dropped: int = -1
     kernel: tuple[int, ...] = ()
+    resolution: tuple[int, ...] = ()
     exclude: tuple[str, ...] = ()
     min_channels: int = 1
 
@@ -80,7 +83,7 @@ class SpaceSection:
 @dataclass(frozen=True)
 class StageSection:
     """One stage of super-network training: the kinds of choices that are open in it; the others stay at
-    their largest. "width" opens inner ratios too."""
+    their largest. "width" opens inner ratios too; resolutions are open in every stage."""
 
     open: tuple[Literal["kernel", "depth", "width"], ...]
     epochs: int
@@ -247,6 +250,14 @@ class Study:
             "[space] divisor must be >= 1": self.space.divisor >= 1,
             "[space] max_dropped must be >= 0, or -1 for all": self.space.max_dropped >= -1,
             "[space] kernel must be odd sides >= 1": all(k >= 1 and k % 2 for k in self.space.kernel),
+            "[space] resolution must be sides >= 1, none longer than those of a square [model] input_shape": (
+                not self.space.resolution
+                or (
+                    self.model.input_shape[1:] == self.model.input_shape[-1:] * 2
+                    and min(self.space.resolution) >= 1
+                    and max(self.space.resolution) <= self.model.input_shape[-1]
+                )
+            ),
             "[space] min_channels must be >= 1": self.space.min_channels >= 1,
             "[train] epochs and pretrain_epochs must be >= 1": min(
                 self.train.epochs, self.train.pretrain_epochs

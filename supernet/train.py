@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from supernet.elastic import ElasticNetwork
     from supernet.keeper import Keeper
     from supernet.sandwich import StageSpace
-    from supernet.space import Space
     from supernet.training import Fit
 
 STATE = "training.safetensors"
@@ -112,7 +111,7 @@ def _train(
     compute = _compute(study, model, splits, keeper, out, world)
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
-    describe(network.space, out)
+    describe(network, out)
     n = min(JUDGED_BATCHNORM_SAMPLES, len(splits.train))  # type: ignore[arg-type]
     out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
     model = compute.module(model).eval()
@@ -255,6 +254,7 @@ def _judge_of_network(
 ) -> Callable[[], tuple[float, float]]:
     from supernet.batchnorm import reestimate
     from supernet.data import take
+    from supernet.resized import images_of
     from supernet.training import accuracy
 
     judged = _thinned(splits.validation)
@@ -264,8 +264,8 @@ def _judge_of_network(
         found = []
         for architecture in (opened.largest, opened.smallest):
             module = compute.module(network.extract(architecture))
-            reestimate(module, samples)
-            found.append(accuracy(module, judged, compute))
+            reestimate(module, images_of(network.space, architecture, samples))
+            found.append(accuracy(module, images_of(network.space, architecture, judged), compute))
         return found[0], found[1]
 
     return judge
@@ -303,6 +303,7 @@ def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Cons
 
     from supernet.batchnorm import reestimate
     from supernet.data import take
+    from supernet.resized import images_of
     from supernet.training import accuracy
 
     samples = take(splits.train, BATCHNORM_SAMPLES)
@@ -312,25 +313,28 @@ def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Cons
         own = dict(network.module.named_buffers())
         for name, value in largest.named_buffers():
             own[name].copy_(value)
-    smallest = network.extract(network.space.smallest)
-    reestimate(smallest, samples)
+    space = network.space
+    smallest = network.extract(space.smallest)
+    reestimate(smallest, images_of(space, space.smallest, samples))
     found = {
         "pretrained": accuracy(model, splits.validation),
         "largest": accuracy(largest, splits.validation),
-        "smallest": accuracy(smallest, splits.validation),
+        "smallest": accuracy(smallest, images_of(space, space.smallest, splits.validation)),
     }
     text = ", ".join(f"{name} {value:.2%}" for name, value in found.items())
     out.print(f"validation accuracy: {text}")
     return found
 
 
-def describe(space: Space, out: Console) -> None:
+def describe(network: ElasticNetwork, out: Console) -> None:
     """Prints what the space holds, and what stayed fixed and why."""
+    space = network.space
     names = {
         "depth": "blocks kept",
         "width": "channels",
         "expand": "inner / outer channels",
         "kernel": "side",
+        "resolution": "side of the input, px",
     }
     cli.print_table(
         out,
@@ -341,6 +345,8 @@ def describe(space: Space, out: Console) -> None:
     for group in space.groups:
         if group.slot is None:
             out.print(f"fixed: {group.name} ({group.n_units} channels): {group.reason}")
+    for side, reason in network.fixed_resolutions.items():
+        out.print(f"fixed: no input of {side} px: {reason}")
     largest, smallest = space.macs(space.largest), space.macs(space.smallest)
     out.print(f"million MACs: {largest / 1e6:.1f} at most, {smallest / 1e6:.1f} at least")
 

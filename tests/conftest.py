@@ -25,6 +25,7 @@ from supernet import ElasticNetwork, SpaceSection
 if TYPE_CHECKING:
     from profiling.kernel import Kernel
     from profiling.plan import Plan
+    from profiling.preparation import Bench
     from profiling.store import KernelTime
     from profiling.timing import Round
     from supernet import Architecture
@@ -119,6 +120,35 @@ def tiny_network(tiny_images: Tensor) -> ElasticNetwork:
     """The super-network of the small residual network; shared, so not to be changed."""
     section = SpaceSection(width=(0.25, 0.5, 1.0), divisor=4)
     return supernet.generate(randomise(TinyResNet()), tiny_images[:1], section)
+
+
+@pytest.fixture(scope="session")
+def sized_network() -> ElasticNetwork:
+    """The small residual network for images of 16, 20 or 24 px; shared, so not to be changed."""
+    section = SpaceSection(width=(0.5, 1.0), divisor=4, resolution=(16, 20))
+    return supernet.generate(randomise(TinyResNet()), torch.zeros(1, 3, 24, 24), section)
+
+
+@pytest.fixture(scope="session")
+def sized_images() -> Tensor:
+    """Shape (8, 3, 24, 24)."""
+    return torch.randn(8, 3, 24, 24, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(scope="session")
+def sized_graphs(sized_network: ElasticNetwork, sized_images: Tensor) -> SlicedGraphs:
+    """INT8 graphs of all its resolutions."""
+    from supernet.sliced import SlicedGraphs
+
+    return SlicedGraphs(sized_network, sized_images[:1], sized_images)
+
+
+@pytest.fixture(scope="session")
+def sized_bench(sized_graphs: SlicedGraphs) -> Bench:
+    """Prepares its sub-networks, and has planned their kernels."""
+    from profiling.preparation import Bench
+
+    return Bench(sized_graphs, TARGET)
 
 
 @pytest.fixture

@@ -23,6 +23,12 @@ def test_json_holds_the_figures_and_their_conditions(card, found):
     assert "finalists" not in value
 
 
+def test_text_says_how_large_images_must_be(card):
+    one, _ = card
+    assert "with an image as the study's data gives it:" in card_text(one)
+    assert "gives it, at 160 x 160 px (bilinear" in card_text({**one, "architecture": "w8-16_r160"})
+
+
 def test_text_names_every_figure(card):
     one, folder = card
     text, measured = (folder / "README.md").read_text(), one["measured"]

@@ -15,19 +15,27 @@ from supernet import OvnasError, Study, cli
 from supernet.checkpoint import example_input, make_model
 from supernet.data import load_splits, take
 from supernet.int8 import quantize, to_openvino
+from supernet.pixels import resized
+from supernet.resized import ResizedImages
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, write_study):
-    return write_study(tmp_path_factory.mktemp("study"))
+    return write_study(tmp_path_factory.mktemp("study"), space="resolution = [12]")
 
 
 @pytest.fixture(scope="module")
 def model(study):
+    return exported(study, 16)
+
+
+def exported(study: Path, side: int) -> Path:
     loaded = Study.load(str(study))
-    samples = take(load_splits(loaded).train, 16)
-    path = study.parent / "model.xml"
-    ov.save_model(quantize(to_openvino(make_model(loaded), example_input(loaded)), samples), path)
+    samples = resized(take(load_splits(loaded).train, 16), side)
+    path = study.parent / f"{side}" / "model.xml"
+    path.parent.mkdir()
+    plain = to_openvino(make_model(loaded), resized(example_input(loaded), side))
+    ov.save_model(quantize(plain, samples), path)
     return path
 
 
@@ -52,6 +60,22 @@ def test_accuracy_is_that_of_direct_evaluation(study, model, own_lock, tmp_path,
     assert value["top1"] == int8_accuracy(compiled, test)
     direct = [int(compiled([image[None].numpy()])[0].argmax()) for image, _ in test]
     np.testing.assert_array_equal(read_predictions(Path(value["log_dir"]), len(test)), direct)
+
+
+def test_accuracy_of_a_smaller_resolution_is_that_of_smaller_images(study, own_lock, tmp_path, capsys):
+    pytest.importorskip("mlperf_loadgen")
+    model = exported(study, 12)
+    code, out, err = run(
+        capsys, "--model", model, "--accuracy", "--study", study, "--out", tmp_path, "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    value = json.loads(out)
+    compiled = compile_model(
+        ov.Core().read_model(model), {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
+    )
+    assert value["top1"] == int8_accuracy(
+        compiled, ResizedImages(load_splits(Study.load(str(study))).test, 12)
+    )
 
 
 def test_a_quick_run_says_so_everywhere(model, own_lock, tmp_path, capsys, monkeypatch):

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from torch import nn
 
+import supernet
 from search.sizes import Sizes
+from supernet import SpaceSection
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +45,21 @@ def test_without_a_network_parameters_are_the_weights(space, tiny_network, archi
         sum(p.numel() for p in tiny_network.extract(a).parameters() if p.ndim > 1) for a in architectures
     ]
     np.testing.assert_array_equal(found, weights)
+
+
+def test_kernels_count_as_they_are_cropped(tiny_images, rng):
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 8, 7, 1, 3), nn.ReLU(), nn.Conv2d(8, 8, 5, 1, 2, groups=8), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)),
+    )
+    network = supernet.generate(model, tiny_images[:1], SpaceSection(divisor=4, kernel=(3, 5)))
+    space, sizes = network.space, Sizes.of_network(network)
+    codes = space.sample_codes(12, rng)
+    assert len({space.decode(row).kernel for row in codes}) > 3
+    np.testing.assert_array_equal(sizes.macs.predict_codes(codes), space.macs_of(codes))
+    modules = [network.extract(space.decode(row)) for row in codes]
+    expected = [sum(p.numel() for p in module.parameters()) for module in modules]
+    np.testing.assert_array_equal(sizes.parameters.predict_codes(codes), expected)
+    weights = [[p for p in module.parameters() if p.ndim > 1] for module in modules]
+    expected = [sum(p.numel() + 8 * p.shape[0] for p in own) for own in weights]
+    np.testing.assert_array_equal(sizes.model_size.predict_codes(codes), expected)

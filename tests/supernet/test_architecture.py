@@ -17,6 +17,8 @@ from supernet import Architecture, OvnasError
         (Architecture((), (6.0,)), "w_e6"),
         (Architecture((8,), (), (2,), (3, 5)), "w8_d2_k3-5"),
         (Architecture((), (), (), (7,)), "w_k7"),
+        (Architecture((8,), (), (2,), (3, 5), (192,)), "w8_d2_k3-5_r192"),
+        (Architecture((), resolution=(24,)), "w_r24"),
     ],
 )
 def test_text_form(architecture, text):
@@ -26,7 +28,9 @@ def test_text_form(architecture, text):
     assert re.fullmatch(r"[\w.-]+", text)
 
 
-@pytest.mark.parametrize("text", ["", "8-16", "w8_x3", "w8_e0.2.3", "w8.5", "d3_w8", "w8 d3", "../w8"])
+@pytest.mark.parametrize(
+    "text", ["", "8-16", "w8_x3", "w8_e0.2.3", "w8.5", "d3_w8", "w8 d3", "../w8", "w8_r2-3", "w8_r"]
+)
 def test_other_text_is_refused(text):
     with pytest.raises(OvnasError, match=re.escape(f"but got {text!r}")):
         Architecture.parse(text)

@@ -99,6 +99,8 @@ def test_a_wrong_file_is_refused_with_one_line(text, parts):
         ("space", "divisor = 0", "[space] divisor"),
         ("space", "max_dropped = -2", "[space] max_dropped"),
         ("space", "kernel = [4]", "[space] kernel"),
+        ("space", "resolution = [0]", "[space] resolution"),
+        ("space", "resolution = [16, 33]", "[space] resolution"),
         ("space", "min_channels = 0", "[space] min_channels"),
         ("train", "epochs = 0", "[train] epochs"),
         ("train", "pretrain_epochs = 0", "[train] epochs"),
