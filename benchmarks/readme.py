@@ -9,6 +9,7 @@ from typing import Any
 
 from results_file import FOLDER, machine_text
 from search_figures import predictor_choice, published_ratios, search_efficiency, whole_line
+from training_figures import accuracies, alone, strategies
 
 README = FOLDER.parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/readme.py -->", "<!-- end of figures -->"
@@ -20,6 +21,9 @@ def figures() -> str:
     for name, text in (
         ("end_to_end-digits", whole_line),
         ("end_to_end-cifar10", whole_line),
+        ("supernet_accuracies", accuracies),
+        ("supernet_alone", alone),
+        ("supernet_strategies", strategies),
         ("search_efficiency", search_efficiency),
         ("predictor_choice", predictor_choice),
     ):
