@@ -17,8 +17,8 @@ def accuracies(value: dict[str, Any], name: str) -> str:
     largest = found["largest"]["macs"]
     lines = [
         f"The super-network of `{value['study']}`: FP32 accuracy on {value['n_images']['test']:,} test "
-        f"images, BatchNorm statistics re-estimated on {value['batchnorm_samples']} images or not, in brackets on "
-        f"validation images ({link(name)}):",
+        f"images, BatchNorm statistics re-estimated on {value['batchnorm_samples']} images or not, in "
+        f"brackets on validation images ({link(name)}):",
         "",
         "| network | MACs | accuracy | without re-estimation |",
         "|---|---|---|---|",
@@ -58,8 +58,8 @@ def strategies(value: dict[str, Any], name: str) -> str:
     """Ways to train a super-network, for equal time."""
     lines = [
         f"Ways to train the super-network of `{value['study']}` for {value['minutes']:g} minutes each, from "
-        f"the pre-trained model ({_both(value['pretrained'])}): test accuracy, in brackets on validation images "
-        f"({link(name)}):",
+        f"the pre-trained model ({_both(value['pretrained'])}): test accuracy, in brackets on validation "
+        f"images ({link(name)}):",
         "",
         f"| strategy | epochs | largest | smallest | mean of {value['n_random_judged']} random |",
         "|---|---|---|---|---|",
