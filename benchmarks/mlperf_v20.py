@@ -45,9 +45,7 @@ def main() -> None:
     for path in FOLDER.glob(f"{name}-[!q]*.json"):
         earlier = json.loads(path.read_text())
         theirs = earlier["machine"]  # an older version may have known fewer facts
-        is_same = all(
-            theirs[fact] == known_now for fact, known_now in value["machine"].items() if fact in theirs
-        )
+        is_same = all(theirs[name] == fact for name, fact in value["machine"].items() if name in theirs)
         if is_same and earlier["schema_version"] == value["schema_version"]:
             known = {part: earlier[part] for part in ("offline", "server", "search") if part in earlier}
     write_result(name, {**value, **known, **{p: value[p] for p in arguments.parts.split(",")}})
