@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -12,29 +9,15 @@ import pytest
 
 from search.problem import Problem
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-
-def loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        patch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def efficiency(load_benchmark) -> ModuleType:
+    return load_benchmark("search_efficiency")
 
 
 @pytest.fixture(scope="module")
-def efficiency() -> ModuleType:
-    return loaded("search_efficiency")
-
-
-@pytest.fixture(scope="module")
-def choice() -> ModuleType:
-    return loaded("predictor_choice")
+def choice(load_benchmark) -> ModuleType:
+    return load_benchmark("predictor_choice")
 
 
 @pytest.mark.parametrize("most", [4, 12])
@@ -96,8 +79,8 @@ def test_the_interval_of_a_gain_knows_that_decisions_of_a_seed_go_together(choic
 
 
 @pytest.fixture(scope="module")
-def figures() -> ModuleType:
-    return loaded("search_figures")
+def figures(load_benchmark) -> ModuleType:
+    return load_benchmark("search_figures")
 
 
 def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
@@ -147,8 +130,8 @@ def test_evaluations_needed_stand_by_algorithm_and_seed(figures):
     assert "mean error 0.20 points) `guided` finds, by seed: 99.50% with 70 evaluations." in text
 
 
-def test_a_line_goes_on_from_a_trained_network_but_not_on_top_of_results(tmp_path):
-    line = loaded("end_to_end")
+def test_a_line_goes_on_from_a_trained_network_but_not_on_top_of_results(load_benchmark, tmp_path):
+    line = load_benchmark("end_to_end")
     (tmp_path / "cifar10" / "supernet").mkdir(parents=True)
     with line.kept(str(tmp_path), "cifar10", ["collect", "search"]) as folder:
         assert folder == str(tmp_path)
