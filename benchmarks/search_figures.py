@@ -28,8 +28,9 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     ]
     for i, one in enumerate(search["finalists"], start=1):
         measured = one["measured"]
+        label = f"finalist {i}{' (fine-tuned)' if one.get('is_finetuned') else ''}"
         lines.append(
-            f"| finalist {i} | {_head(one, measured)} | {_speedup(measured)} | {_error(one, search):+.1%} |"
+            f"| {label} | {_head(one, measured)} | {_speedup(measured)} | {_error(one, search):+.1%} |"
         )
     picture = (FOLDER / name).with_suffix(".png")
     if picture.is_file():
