@@ -45,8 +45,9 @@ def _columns(kernels: Sequence[Kernel], conditions: Conditions) -> dict[str, Flo
     in_size = np.array([bytes_of(k.in_precision) for k in kernels], dtype=np.float64)
     out_size = np.array([bytes_of(k.out_precision) for k in kernels], dtype=np.float64)
     positions = batch * out_h * out_w
-    macs = positions * out_c * seen * area
-    tiled = positions * _up(out_c, _VECTOR) * _up(seen, _DOT) * area
+    macs = np.array([k.macs for k in kernels], dtype=np.float64)
+    pixels = np.where([k.kind == "Deconvolution" for k in kernels], batch * in_h * in_w, positions)
+    tiled = pixels * _up(out_c, _VECTOR) * _up(seen, _DOT) * area
     in_bytes = batch * in_c * in_h * in_w * in_size
     out_bytes = positions * out_c * out_size * field("n_inputs")
     weight_bytes = out_c * seen * area * in_size

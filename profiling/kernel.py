@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["ExecutedKernel", "Kernel", "bytes_of", "read_kernels"]
+__all__ = ["ExecutedKernel", "Kernel", "axes_of", "bytes_of", "read_kernels"]
 
 # Entries of the runtime model that are no work: graph ends, and constants prepared at compile time.
 _NO_WORK = {"Const", "Input", "Output", "Parameter", "Result"}
@@ -20,9 +20,9 @@ class Kernel:
     """The shape of one kernel: everything that a predictor may know of it before it runs.
 
     Channels, heights and widths are those of the first data input and of the output (1 where the
-    tensor has no such dimension). `in_per_group` is the number of input channels that one output
-    channel sees, 0 for a kernel without weights. `n_inputs` counts data inputs: 2 for a convolution
-    with a fused residual addition. `n_fused` counts the author's operations in it.
+    tensor has no such dimension), as `axes_of` places them. `in_per_group` is the number of input
+    channels that one output channel sees, 0 for a kernel without weights. `n_inputs` counts data inputs:
+    2 for a convolution with a fused residual addition. `n_fused` counts the author's operations in it.
     """
 
     kind: str
@@ -44,15 +44,17 @@ class Kernel:
     @property
     def macs(self) -> int:
         """Multiply-accumulates; 0 for a kernel without weights."""
-        positions = self.batch * self.out_channels * self.out_height * self.out_width
-        return positions * self.in_per_group * self.kernel_height * self.kernel_width
+        pixels = self.batch * self.out_height * self.out_width
+        if self.kind == "Deconvolution":  # each input pixel meets the whole kernel
+            pixels = self.batch * self.in_height * self.in_width
+        return pixels * self.out_channels * self.in_per_group * self.kernel_height * self.kernel_width
 
 
 @dataclass(frozen=True)
 class ExecutedKernel:
     """A kernel as the plugin runs it. `in_layout` and `layout` are those of its first data input and its
     output; `originals` are the operations fused into it; `sources` are the positions of the kernels whose
-    outputs it reads (-1: the network's input)."""
+    outputs it reads (-1: the network's input), `port` is which output of the first of them."""
 
     name: str
     kernel: Kernel
@@ -61,6 +63,7 @@ class ExecutedKernel:
     layout: str
     originals: tuple[str, ...]
     sources: tuple[int, ...]
+    port: int
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
 
@@ -69,6 +72,14 @@ def bytes_of(precision: str) -> int:
     """The size of one value, that of f32 for an unknown precision. The weights of a kernel are as large as
     the values that it reads: one byte where it computes in INT8."""
     return _BYTES.get(precision, _BYTES["f32"])
+
+
+def axes_of(kind: str, rank: int) -> tuple[int, ...]:
+    """The axes of a tensor that hold batch, channels, height and width, as many as there are. Those of a
+    linear layer are last, whatever precedes them; of other kinds nothing is known, and they are second."""
+    if kind == "FullyConnected" and rank > 2:
+        return (0, rank - 1, *range(1, rank - 1))[:4]
+    return tuple(range(min(rank, 4)))
 
 
 def read_kernels(compiled: ov.CompiledModel) -> list[ExecutedKernel]:
@@ -110,18 +121,20 @@ def _executed(
             in_per_group = weights[-1]
         else:
             spatial = len(in_shape) - 2
-            in_per_group = weights[-spatial - 1]
+            in_per_group = weights[-spatial - (2 if kind == "Deconvolution" else 1)]
             height, width = (1, 1, *weights[-spatial:])[-2:]
+    batch, in_channels, in_height, in_width = _sides(kind, in_shape)
+    _, out_channels, out_height, out_width = _sides(kind, out_shape)
     previous = found[sources[0]].kernel.out_precision if sources[0] >= 0 else "f32"
     kernel = Kernel(
         kind=kind,
-        batch=_axis(in_shape, 0),
-        in_channels=_axis(in_shape, 1),
-        in_height=_axis(in_shape, 2),
-        in_width=_axis(in_shape, 3),
-        out_channels=_axis(out_shape, 1),
-        out_height=_axis(out_shape, 2),
-        out_width=_axis(out_shape, 3),
+        batch=batch,
+        in_channels=in_channels,
+        in_height=in_height,
+        in_width=in_width,
+        out_channels=out_channels,
+        out_height=out_height,
+        out_width=out_width,
         kernel_height=height,
         kernel_width=width,
         in_per_group=in_per_group,
@@ -138,13 +151,16 @@ def _executed(
         _fact(info, "outputLayouts").split(",")[0],
         originals,
         sources,
+        node.input_value(first).get_index(),
         in_shape,
         out_shape,
     )
 
 
-def _axis(shape: tuple[int, ...], axis: int) -> int:
-    return int(shape[axis]) if axis < len(shape) else 1
+def _sides(kind: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    sides = [int(shape[axis]) for axis in axes_of(kind, len(shape))]
+    batch, channels, height, width = [*sides, 1, 1, 1, 1][:4]
+    return batch, channels, height, width
 
 
 def _fact(info: Any, key: str) -> str:

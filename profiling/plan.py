@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from profiling.kernel import ExecutedKernel, Kernel
+from profiling.kernel import ExecutedKernel, Kernel, axes_of
+from profiling.kernel_dims import fixed_dims, known_nodes, output_dims
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
 from supernet.space import Block, Dim, Segment, Space, dim_from_json, dim_size
@@ -23,12 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "PlannedKernel", "join_plans", "make_plan"]
 
+_SIDES = ("batch", "channels", "height", "width")
+# What a file leaves out.
+_USUAL: dict[str, Any] = {
+    "kernel_slot": None, "resolution": None, "in_side": "channels", "out_side": "channels",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class PlannedKernel:
     """`kernel` is the maximal network's; `inputs` and `outputs` are its symbolic channels, alive when
     `block` is kept, cropped to what `kernel_slot` chooses. `layer` is the author's name of it. It is executed
-    at one `resolution`, the side of the input in px, where there are several."""
+    at one `resolution`, the side of the input in px, where there are several.
+
+    `in_side` and `out_side` say where the channels are: the "width" of a kernel that knows nothing of layouts
+    where the network has its channels last, its "batch" where they are normalised in groups.
+    """
 
     layer: str
     kernel: Kernel
@@ -37,15 +48,19 @@ class PlannedKernel:
     block: Block | None
     kernel_slot: int | None = None
     resolution: int | None = None
+    in_side: str = "channels"
+    out_side: str = "channels"
 
     def sized(self, in_channels: int, out_channels: int, height: int, width: int) -> Kernel:
         """The kernel at a width, with sides of its own. A dense kernel sees all input channels."""
         is_dense = self.kernel.in_per_group == self.kernel.in_channels
         # A flattened map enters a linear layer with one channel a pixel: the same ratio holds.
+        sides: dict[str, Any] = {"batch" if self.in_side == "batch" else f"in_{self.in_side}": in_channels}
+        if self.out_side != "batch":  # a kernel has the batch of its input
+            sides[f"out_{self.out_side}"] = out_channels
         return replace(
             self.kernel,
-            in_channels=in_channels,
-            out_channels=out_channels,
+            **sides,
             in_per_group=in_channels if is_dense else self.kernel.in_per_group,
             kernel_height=height,
             kernel_width=width,
@@ -89,10 +104,9 @@ class Plan:
         """A JSON value that `from_json` reads back."""
         kernels = [asdict(k) for k in self.kernels]
         for kernel in kernels:
-            if kernel["kernel_slot"] is None:  # as in files from before there were any
-                del kernel["kernel_slot"]
-            if kernel["resolution"] is None:
-                del kernel["resolution"]
+            for key, usual in _USUAL.items():  # as in files from before there was anything else
+                if kernel[key] == usual:
+                    del kernel[key]
         return {"space": self.space.to_json(), "kernels": kernels}
 
     @classmethod
@@ -106,8 +120,7 @@ class Plan:
                     inputs=dim_from_json(k["inputs"]),
                     outputs=dim_from_json(k["outputs"]),
                     block=None if k["block"] is None else Block(**k["block"]),
-                    kernel_slot=k.get("kernel_slot"),
-                    resolution=k.get("resolution"),
+                    **{key: k.get(key, usual) for key, usual in _USUAL.items()},
                 )
                 for k in value["kernels"]
             )
@@ -132,22 +145,29 @@ def make_plan(graphs: SlicedGraph, executed: list[ExecutedKernel]) -> Plan:
     kernel_slots = {layer.name: layer.kernel_slot for layer in graphs.space.layers}
     for item in executed:
         source = item.sources[0]
-        inputs = _fixed(item.in_shape) if source < 0 else dims[source]
-        outputs = _output_dims(graphs, item, inputs)
+        inputs = fixed_dims(item.in_shape) if source < 0 else dims[source]
+        if item.port > 0:  # of a split: where its outputs are not known, all channels are fixed
+            names = known_nodes(graphs, executed[source])
+            pieces = (graphs.further.get((name, item.port)) for name in names)
+            inputs = next(filter(None, pieces), fixed_dims(item.in_shape))
+        outputs = output_dims(graphs, item, inputs)
         dims.append(outputs)
-        _check(graphs.space, item, inputs, outputs)
+        (in_side, in_dim), (out_side, out_dim) = (_elastic(graphs.space, item, d) for d in (inputs, outputs))
         layer = layer_name(graphs, item)
-        blocks = {graphs.blocks.get(name) for name in item.originals[:1]}
-        if not item.originals:  # a reorder that the plugin put in goes with what it reads
-            blocks = {planned[source].block if source >= 0 else None}
+        # What the plugin put in goes with what it reads.
+        block = planned[source].block if source >= 0 else None
+        for name in known_nodes(graphs, item)[:1]:
+            block = graphs.blocks.get(name)
         planned.append(
             PlannedKernel(
                 layer=layer,
                 kernel=item.kernel,
-                inputs=_channel(inputs),
-                outputs=_channel(outputs),
-                block=blocks.pop(),
+                inputs=in_dim,
+                outputs=out_dim,
+                block=block,
                 kernel_slot=kernel_slots.get(layer) if item.kernel.macs else None,
+                in_side=in_side,
+                out_side=out_side,
             )
         )
     return Plan(graphs.space, tuple(planned))
@@ -165,33 +185,14 @@ def layer_name(graphs: SlicedGraph, item: ExecutedKernel) -> str:
     return f"{item.kernel.kind.lower()} {name.removeprefix('__module.').split('/')[0]}"
 
 
-def _output_dims(graphs: SlicedGraph, item: ExecutedKernel, inputs: tuple[Dim, ...]) -> tuple[Dim, ...]:
-    for name in reversed(item.originals):
-        known = graphs.outputs.get(name)
-        if known is not None and _sizes(graphs.space, known) == item.out_shape:
-            return known
-    if item.out_shape == item.in_shape:
-        return inputs
-    if not any(graphs.space.is_free(dim) for dim in inputs):
-        return _fixed(item.out_shape)
-    raise OvnasError(f"the channels of the executed kernel {item.name!r} cannot be told")
-
-
-def _check(space: Space, item: ExecutedKernel, inputs: tuple[Dim, ...], outputs: tuple[Dim, ...]) -> None:
-    for dims in (inputs, outputs):
-        for axis, dim in enumerate(dims):
-            if axis != 1 and space.is_free(dim):
-                raise OvnasError(f"{item.name!r} has elastic channels in another place than axis 1")
-
-
-def _channel(dims: tuple[Dim, ...]) -> Dim:
-    return dims[1] if len(dims) > 1 else (Segment(None, 1),)
-
-
-def _fixed(shape: tuple[int, ...]) -> tuple[Dim, ...]:
-    return tuple((Segment(None, int(n)),) for n in shape)
-
-
-def _sizes(space: Space, dims: tuple[Dim, ...]) -> tuple[int, ...]:
-    full = np.array([[group.n_units for group in space.groups]])
-    return tuple(int(dim_size(dim, full)[0]) for dim in dims)
+def _elastic(space: Space, item: ExecutedKernel, dims: tuple[Dim, ...]) -> tuple[str, Dim]:
+    """The side of the kernel that is elastic, and its size; the channels where none is."""
+    free = [axis for axis, dim in enumerate(dims) if space.is_free(dim)]
+    axes = axes_of(item.kernel.kind, len(dims))
+    if len(free) > 1 or not set(free) <= set(axes):
+        raise OvnasError(
+            f"{item.name!r} has elastic channels in axes {free} of {len(dims)}: one is understood"
+        )
+    if free:
+        return _SIDES[axes.index(free[0])], dims[free[0]]
+    return "channels", dims[axes[1]] if len(dims) > 1 else (Segment(None, 1),)

@@ -30,8 +30,9 @@ __all__ = ["SlicedGraph", "SlicedGraphs"]
 class SlicedGraph:
     """The maximal INT8 OpenVINO model of `network` for inputs of one size, and its slices.
 
-    `outputs` gives, by node name, the symbolic dimensions of a node's output; `blocks` the skippable block
-    that a node belongs to; `layer_of_node` the author's layer.
+    `outputs` gives, by node name, the symbolic dimensions of a node's first output, `further` by name and
+    index those behind it; `blocks` the skippable block that a node belongs to; `layer_of_node` the author's
+    layer.
     """
 
     def __init__(self, network: ElasticNetwork, example_input: Tensor, samples: Tensor) -> None:
@@ -48,7 +49,8 @@ class SlicedGraph:
             slot: [(names[b.entry], names[b.exit]) for b in run] for slot, run in sorted(network.runs.items())
         }
         self._coupling = follow_quantised(self.maximal, self.space)
-        self.outputs, self.layer_of_node = self._coupling.outputs, self._coupling.layer_of_node
+        self.outputs, self.further = self._coupling.outputs, self._coupling.further
+        self.layer_of_node = self._coupling.layer_of_node
         self.blocks = self._find_blocks()
 
     def model(self, architecture: Architecture) -> ov.Model:

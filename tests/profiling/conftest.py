@@ -58,7 +58,43 @@ def kernels() -> nn.Module:
     )
 
 
-@pytest.fixture(scope="session", params=["tiny", "depthwise", "inverted", "pooled", "kernels"])
+class ChannelsLast(nn.Module):
+    """As in ConvNeXt: a normalisation and linear layers over the last axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.depthwise = nn.Conv2d(3, 16, 4, 4), nn.Conv2d(16, 16, 3, 1, 1, groups=16)
+        self.norm, self.up, self.down = nn.LayerNorm(16), nn.Linear(16, 32), nn.Linear(32, 24)
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.depthwise(self.stem(x)).permute(0, 2, 3, 1))
+        x = self.down(nn.functional.gelu(self.up(x))).permute(0, 3, 1, 2)
+        return self.head(x.mean((2, 3)))
+
+
+class Regrouped(nn.Module):
+    """A split in two, a normalisation in groups, a transposed convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.left, self.right = (nn.Conv2d(i, o, 3, 2, 1) for i, o in ((3, 24), (8, 16), (16, 16)))
+        self.up, self.norm = nn.ConvTranspose2d(32, 32, 2, 2), nn.GroupNorm(8, 32)
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.stem(x).relu().split([8, 16], 1)
+        x = self.up(torch.cat([self.left(a), self.right(b)], 1).relu())
+        return self.head(self.norm(x).relu().mean((2, 3)))
+
+
+MODELS = {
+    "depthwise": depthwise, "pooled": pooled, "kernels": kernels,
+    "last": ChannelsLast, "regrouped": Regrouped,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session", params=["tiny", "inverted", *MODELS])
 def specimen(request, tiny_network, tiny_graphs, tiny_images, randomise) -> Specimen:
     if request.param == "tiny":
         return Specimen(tiny_network, tiny_graphs, 1, tiny_images)
@@ -66,8 +102,7 @@ def specimen(request, tiny_network, tiny_graphs, tiny_images, randomise) -> Spec
     if request.param == "inverted":  # with its own weights, for whose ranges ReLU6 is no more than ReLU
         model, batch = inverted(), 1
     else:
-        make = {"depthwise": depthwise, "pooled": pooled, "kernels": kernels}[request.param]
-        model, batch = randomise(make()), 2
+        model, batch = randomise(MODELS[request.param]()), 2
     images = tiny_images if request.param == "depthwise" else torch.randn(8, 3, 32, 32)
     section = SpaceSection(divisor=4, kernel=(3, 5) if request.param == "kernels" else ())
     network = supernet.generate(model, images[:1], section)
