@@ -10,6 +10,7 @@ from typing import Any
 from results_file import FOLDER, machine_text
 from search_figures import predictor_choice, published_ratios, search_efficiency, whole_line
 from training_figures import accuracies, alone, strategies
+from zoo_figures import zoo_coverage
 
 README = FOLDER.parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/readme.py -->", "<!-- end of figures -->"
@@ -21,6 +22,7 @@ def figures() -> str:
     for name, text in (
         ("end_to_end-digits", whole_line),
         ("end_to_end-cifar10", whole_line),
+        ("zoo_coverage", zoo_coverage),
         ("supernet_accuracies", accuracies),
         ("supernet_alone", alone),
         ("supernet_strategies", strategies),

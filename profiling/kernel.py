@@ -115,14 +115,13 @@ def _executed(
     out_shape = tuple(node.output(0).get_shape())
     originals = tuple(n for n in _fact(info, "originalLayersNames").split(",") if n)
     in_per_group, height, width = 0, 1, 1
-    if kind in ("Convolution", "FullyConnected", "Deconvolution") and first + 1 < len(inputs):
+    if kind == "FullyConnected" or (kind == "MatMul" and len(sources) == 1):
+        in_per_group = in_shape[-1]
+    elif kind in ("Convolution", "Deconvolution") and first + 1 < len(inputs):
         weights = tuple(node.input(first + 1).get_shape())
-        if kind == "FullyConnected":
-            in_per_group = weights[-1]
-        else:
-            spatial = len(in_shape) - 2
-            in_per_group = weights[-spatial - (2 if kind == "Deconvolution" else 1)]
-            height, width = (1, 1, *weights[-spatial:])[-2:]
+        spatial = len(in_shape) - 2
+        in_per_group = weights[-spatial - (2 if kind == "Deconvolution" else 1)]
+        height, width = (1, 1, *weights[-spatial:])[-2:]
     batch, in_channels, in_height, in_width = _sides(kind, in_shape)
     _, out_channels, out_height, out_width = _sides(kind, out_shape)
     previous = found[sources[0]].kernel.out_precision if sources[0] >= 0 else "f32"

@@ -1,0 +1,31 @@
+"""What results/ say of torchvision's models, in Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from results_file import link
+
+__all__ = ["zoo_coverage"]
+
+
+def zoo_coverage(value: dict[str, Any], name: str) -> str:
+    """How many models pass, over how many architectures; those that do not, by name."""
+    models: dict[str, dict[str, Any]] = value["models"]
+    passed = {model: found for model, found in models.items() if not found["faults"]}
+    counts = sorted(found["n_architectures"] for found in passed.values())
+    sizes = sorted(found["log10_size"] for found in passed.values())
+    blocks = sum(found["n_blocks"] > 0 for found in passed.values())
+    lines = [
+        f"{len(passed)} of {len(models)} classification models of torchvision "
+        f"{value['versions']['torchvision'].partition('+')[0]} become super-networks that pass all checks "
+        f"({value['side']} px, random weights; {counts[0]} to {counts[-1]} architectures each, "
+        f"{sum(counts):,} in all): the largest computes what the model does, extracted ones what activated "
+        f"ones do (1e-5; in OpenVINO 1e-3), and their MACs are as counted. {blocks} have blocks to "
+        f"drop; spaces hold 10^{sizes[0]:.1f} to 10^{sizes[-1]:.1f} architectures "
+        f"([table](benchmarks/results/{name.removesuffix('json')}md), {link(name)})."
+    ]
+    failed = {model: found["faults"][0] for model, found in models.items() if found["faults"]}
+    if failed:
+        lines += ["", *(f"- `{model}`: {fault}" for model, fault in failed.items())]
+    return "\n".join(lines)
