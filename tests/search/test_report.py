@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -189,12 +190,27 @@ def test_a_command_draws_it_again(found, tmp_path, capsys, write_study):
     assert main(common) == 2
     assert "no evaluated architectures" in capsys.readouterr().err
     found.write_csv(folder / "candidates.csv")
+    assert main(common) == 2
+    assert "no front" in capsys.readouterr().err
+    write_front(found.front, True, folder / "front.csv")
     assert main([*common, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"] == str(folder / "report.html")
     assert (folder / "report.html").read_text(encoding="utf-8") == found.write_page(tmp_path / "again.html")
     (folder / "search.json").write_text("{}")
     assert main(common) == 2
     assert "search again" in capsys.readouterr().err
+
+
+def test_a_front_of_other_objectives_is_drawn_again(found, tmp_path, write_study):
+    """Accuracy over MACs under a limit, say: not the best in accuracy over latency."""
+    folder = tmp_path / "runs/tiny/search"
+    folder.mkdir(parents=True)
+    found = replace(found, front=found.candidates[5:12])
+    (folder / "search.json").write_text(json.dumps(found.value))
+    found.write_csv(folder / "candidates.csv")
+    write_front(found.front, True, folder / "front.csv")
+    assert main(["--study", str(write_study(tmp_path)), "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert (folder / "report.html").read_text(encoding="utf-8") == found.write_page(tmp_path / "again.html")
 
 
 def test_candidates_are_read_back(found, tmp_path):
