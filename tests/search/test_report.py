@@ -173,6 +173,19 @@ def test_without_times_of_kernels_the_networks_are_still_drawn(found, tmp_path):
     assert "The networks" in text
 
 
+def test_the_box_of_the_hypervolume_is_readable(text):
+    assert "Reference point: worst accuracy 0.1, latency 1235; best accuracy 1, latency 98.77." in text
+
+
+def test_nothing_feasible_makes_no_share_of_nothing(found, tmp_path):
+    for step in found.value["history"]:
+        step["hypervolume"] = 0.0
+    text = found.write_page(tmp_path / "report.html")
+    assert "Nothing evaluated keeps to what was asked for" in text
+    assert "99 % of the last hypervolume" not in text
+    assert "1e" not in "".join(re.findall(r"<!-- (1e\S*) -->", text))  # an axis of zeros is no power of ten
+
+
 def test_a_single_finalist_and_few_candidates(make_found, tmp_path):
     few = make_found(n_candidates=3, n_finalists=1)
     few.value["history"] = [{"evaluations": 3, "hypervolume": 0.0, "n_front": None}]
