@@ -30,7 +30,8 @@ def make_page(outcome: Outcome, candidates: Sequence[Candidate], front: Sequence
     sentence = verdict_of(outcome)
     page.text(f"{sentence[0].upper()}{sentence[1:]}.")
     if not outcome.is_accuracy:
-        page.text(f"No data: {NOT_MEASURED}. The search maximised MACs as its declared stand-in.")
+        stand_in = " The search maximised MACs as its declared stand-in."
+        page.text(f"No data: {NOT_MEASURED}.{stand_in if 'accuracy' in outcome.objectives else ''}")
     page.heading("Front")
     page.figures((pictures.front_picture(outcome, candidates, front), _front_caption(outcome)))
     _finalists(page, outcome)
