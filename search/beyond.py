@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from search.fastest import fastest_within
 from search.published import BASELINE, Published, member_of
+from supernet.errors import OvnasError
 from supernet.study import Study
 
 if TYPE_CHECKING:
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
     from supernet.architecture import Architecture
     from supernet.sliced import SlicedGraphs
 
-__all__ = ["SPACES", "beyond_published", "make_graphs", "print_beyond"]
+__all__ = ["FINE", "SPACES", "beyond_published", "load_predictor", "make_graphs", "print_beyond"]
 
-SUBMITTED = "resnet50"
+SUBMITTED, FINE = "resnet50", "resnet50_fine16"
 # By what a table calls them: the study, and how many blocks a stage may lose.
 SPACES = {
     "same space": (SUBMITTED, 1),
-    "steps of 16": ("resnet50_fine16", 1),
+    "steps of 16": (FINE, 1),
     "steps of 64": ("resnet50_fine64", 1),
-    "16, shallower": ("resnet50_fine16", 2),
+    "16, shallower": (FINE, 2),
 }
 # Fewer MACs are trivially faster, so the budget is to be used: most of it, or all but a rest.
 LEAST_SHARES = (0.9, 0.98)
@@ -63,12 +64,10 @@ def beyond_published(
 
     Choice and verdict are two measurements: the second is not biased by the choice.
     """
-    from predictor.saved import load
-    from profiling.machine import read_machine, read_target, throughput_target
+    from profiling.machine import read_target, throughput_target
 
-    saved = load(folder)
+    saved = load_predictor(folder)
     target = read_target(Study.load(SUBMITTED).target)
-    saved.require(read_machine(), target)
     names = [name for name in published if name != BASELINE]
     task = bar.add_task("searching within MACs", total=2 * len(SPACES) + len(names) + 2, note="")
     models: dict[str, ov.Model] = {}
@@ -146,6 +145,21 @@ def make_graphs(
     generator = torch.Generator().manual_seed(0)
     samples = torch.randn(CALIBRATION_SAMPLES, *study.model.input_shape, generator=generator)
     return SlicedGraphs(make_network(study), example_input(study), samples)
+
+
+def load_predictor(folder: Path) -> SavedPredictor:
+    """The latency predictor in `folder`. Raises OvnasError if there is none, or it is of another machine."""
+    from predictor.saved import load
+    from profiling.machine import read_machine, read_target
+
+    if not folder.exists():
+        raise OvnasError(
+            f"the search needs a latency predictor, and there is none at {folder}; make one with python -m "
+            f"profiling.collect --study {FINE} and python -m predictor.train --study {FINE}"
+        )
+    saved = load(folder)
+    saved.require(read_machine(), read_target(Study.load(SUBMITTED).target))
+    return saved
 
 
 class _Search:

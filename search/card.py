@@ -117,7 +117,7 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
             "multiply-accumulates", card.get("macs"), "{:,}", "", "convolutions and linear layers, one image"
         ),
         _row("parameters", card.get("n_parameters"), "{:,}", "", "counted"),
-        _row("model size", card.get("model_bytes"), "{:,} bytes", "", "model.xml and model.bin"),
+        _row("model size", card.get("model_bytes"), "{:,} bytes", "", "INT8 weights: model.bin"),
     ]
     if layers:
         how = "convolutions and linear layers, read from the compiled model"

@@ -79,6 +79,8 @@ def hypervolume_picture(outcome: Outcome) -> Figure:
     axes.axhline(ys[-1], color=GREY, linewidth=0.8, linestyle=":")
     axes.set(xlabel="architectures really evaluated", ylabel="hypervolume of their front (normalised)")
     axes.margins(x=0.03, y=0.08)
+    if not max(ys):
+        axes.set_ylim(-0.05, 1)
     return figure
 
 

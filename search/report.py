@@ -38,7 +38,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def redraw(arguments: argparse.Namespace) -> dict[str, Any]:
     """Writes report.html and front.png beside search.json; returns where they are."""
-    from search.problem import front_of
     from supernet.errors import OvnasError
 
     study = Study.load(arguments.study)
@@ -49,9 +48,10 @@ def redraw(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
         candidates = read_candidates(folder / "candidates.csv")
+        front = _front_among(candidates, folder / "front.csv")
         own = {one["architecture"] for one in value["finalists"]}
         chosen = [c for c in candidates if str(c.architecture) in own]
-        write_page(value, candidates, front_of(candidates), chosen, folder / "report.html")
+        write_page(value, candidates, front, chosen, folder / "report.html")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise OvnasError(f"{folder} does not hold a whole search ({error!r}); search again") from error
     out = cli.console(arguments)
@@ -78,6 +78,18 @@ def read_candidates(path: Path) -> list[Candidate]:
             )
             for row in csv.DictReader(file)
         ]
+
+
+def _front_among(candidates: Sequence[Candidate], path: Path) -> list[Candidate]:
+    """Those that a front.csv names, in its order: which they are depends on the search's objectives and
+    constraints."""
+    from supernet.errors import OvnasError
+
+    if not path.is_file():
+        raise OvnasError(f"there is no front at {path}; search again")
+    known = {str(c.architecture): c for c in candidates}
+    with path.open(newline="", encoding="utf-8") as file:
+        return [known[row["architecture"]] for row in csv.DictReader(file)]
 
 
 def write_front(front: Sequence[Candidate], is_accuracy: bool, path: Path) -> None:

@@ -30,7 +30,8 @@ def make_page(outcome: Outcome, candidates: Sequence[Candidate], front: Sequence
     sentence = verdict_of(outcome)
     page.text(f"{sentence[0].upper()}{sentence[1:]}.")
     if not outcome.is_accuracy:
-        page.text(f"No data: {NOT_MEASURED}. The search maximised MACs as its declared stand-in.")
+        stand_in = " The search maximised MACs as its declared stand-in."
+        page.text(f"No data: {NOT_MEASURED}.{stand_in if 'accuracy' in outcome.objectives else ''}")
     page.heading("Front")
     page.figures((pictures.front_picture(outcome, candidates, front), _front_caption(outcome)))
     _finalists(page, outcome)
@@ -281,12 +282,16 @@ def _growth(outcome: Outcome) -> str:
     reached = next(p.evaluations for p in outcome.history if p.hypervolume >= 0.99 * last)
     point = outcome.reference_point
     against = (
-        "" if not point else f" Reference point: {', '.join(f'{k} {_short(v)}' for k, v in point.items())}."
+        "" if not point else f" Reference point: {'; '.join(f'{k} {_short(v)}' for k, v in point.items())}."
     )
+    if not last:
+        return f"Nothing evaluated keeps to what was asked for and lies in the box.{against}"
     return f"99 % of the last hypervolume was reached after {reached:,} evaluations.{against}"
 
 
 def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(one)}" for name, one in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

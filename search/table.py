@@ -16,10 +16,13 @@ COLUMNS = (
     "network", "million MACs", "INT8 top-1 %", "predicted ms", "interval", "measured ms", "error",
     "samples/s", "speed-up", "95 %",
 )  # fmt: skip
+# By constraint: how it reads, and what its figure is divided by.
 _NAMES = {
-    "max_accuracy_drop": "max_accuracy_drop {:g} point(s)",
-    "max_latency_us": "max_latency {:g} us",
-    "min_speedup": "min_speedup {:g}x",
+    "max_accuracy_drop": ("max_accuracy_drop {:g} point(s)", 1.0),
+    "max_latency_us": ("max_latency {:g} us", 1.0),
+    "min_speedup": ("min_speedup {:g}x", 1.0),
+    "max_macs": ("max_macs {:g} million", 1e6),
+    "max_size_bytes": ("max_size {:g} MB", 1e6),
 }
 
 
@@ -63,7 +66,8 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
         word = "VALID" if run.is_valid else "INVALID"
         out.print(f"LoadGen, {run.network}, {run.scenario}: {figure}, {word}{quick}", soft_wrap=True)
     if not outcome.is_accuracy:
-        out.print(f"{NOT_MEASURED}: the study has no data; MACs stood in for it", soft_wrap=True)
+        stand_in = "; MACs stood in for it" if "accuracy" in outcome.objectives else ""
+        out.print(f"{NOT_MEASURED}: the study has no data{stand_in}", soft_wrap=True)
     out.print(verdict_of(outcome), soft_wrap=True)
 
 
@@ -90,13 +94,13 @@ def verdict_of(outcome: Outcome) -> str:
     within = f" within {asked}" if outcome.constraints else ""
     if best.is_faster is False:
         return f"no finalist{within} is faster than the INT8 baseline beyond the noise; the nearest: {figure}"
-    return f"fastest{within}: {figure} of INT8 test accuracy" if change is not None else f"fastest: {figure}"
+    return f"fastest{within}: {figure}" + (" of INT8 test accuracy" if change is not None else "")
 
 
 def constraints_text(outcome: Outcome) -> str:
     """What was asked for, in words."""
-    texts = [_NAMES.get(name, f"{name} {{:g}}").format(v) for name, v in outcome.constraints.items()]
-    return " and ".join(texts) or "no constraint"
+    known = ((_NAMES.get(name, (f"{name} {{:g}}", 1.0)), v) for name, v in outcome.constraints.items())
+    return " and ".join(text.format(v / unit) for (text, unit), v in known) or "no constraint"
 
 
 def accuracy_change(outcome: Outcome, one: Finalist) -> float | None:

@@ -204,7 +204,10 @@ def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: in
             {"evaluations": n, "hypervolume": 0.8 - 0.4 * float(np.exp(-n / 25)), "n_front": 3 + n // 12}
             for n in range(10, len(candidates) + 1, 10)
         ],
-        "reference_point": {"accuracy": 0.1, "latency": baseline_us},
+        "reference_point": {
+            "worst": {"accuracy": 0.1, "latency": 1234.5678},
+            "best": {"accuracy": 1.0, "latency": 98.7654},
+        },
         "machine_speed": 0.97,
         "calibration_samples": 850,
         "batchnorm_samples": 512,

@@ -42,7 +42,7 @@ def test_text_names_every_figure(card):
         "n = 360",
         f"{one['predicted']['latency_us']:,.1f} us",
         f"{one['macs']:,}",
-        f"{one['model_bytes']:,} bytes",
+        f"{one['model_bytes']:,} bytes |  | INT8 weights: model.bin |",
         "20 of 20",
         one["architecture"],
     ):

@@ -144,6 +144,15 @@ def test_bad_input_is_one_line(capsys, options, message):
     assert err.count("\n") == 1
 
 
+def test_a_missing_predictor_is_noticed_before_anything_is_measured(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("mlperf_loadgen")
+    monkeypatch.setattr(mlperf_v20, "_build", lambda *_: pytest.fail("networks were built"))
+    assert mlperf_v20.main(["--quick", "--search", "--runs-dir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "predictor.train --study resnet50_fine16" in error
+    assert error.count("\n") == 1
+
+
 def test_parts_of_the_published_comparison(capsys):
     assert mlperf_v20.main(["--parts", "offlin"]) == 2
     assert "did you mean 'offline'" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -172,6 +173,19 @@ def test_without_times_of_kernels_the_networks_are_still_drawn(found, tmp_path):
     assert "The networks" in text
 
 
+def test_the_box_of_the_hypervolume_is_readable(text):
+    assert "Reference point: worst accuracy 0.1, latency 1235; best accuracy 1, latency 98.77." in text
+
+
+def test_nothing_feasible_makes_no_share_of_nothing(found, tmp_path):
+    for step in found.value["history"]:
+        step["hypervolume"] = 0.0
+    text = found.write_page(tmp_path / "report.html")
+    assert "Nothing evaluated keeps to what was asked for" in text
+    assert "99 % of the last hypervolume" not in text
+    assert "1e" not in "".join(re.findall(r"<!-- (1e\S*) -->", text))  # an axis of zeros is no power of ten
+
+
 def test_a_single_finalist_and_few_candidates(make_found, tmp_path):
     few = make_found(n_candidates=3, n_finalists=1)
     few.value["history"] = [{"evaluations": 3, "hypervolume": 0.0, "n_front": None}]
@@ -189,12 +203,27 @@ def test_a_command_draws_it_again(found, tmp_path, capsys, write_study):
     assert main(common) == 2
     assert "no evaluated architectures" in capsys.readouterr().err
     found.write_csv(folder / "candidates.csv")
+    assert main(common) == 2
+    assert "no front" in capsys.readouterr().err
+    write_front(found.front, True, folder / "front.csv")
     assert main([*common, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"] == str(folder / "report.html")
     assert (folder / "report.html").read_text(encoding="utf-8") == found.write_page(tmp_path / "again.html")
     (folder / "search.json").write_text("{}")
     assert main(common) == 2
     assert "search again" in capsys.readouterr().err
+
+
+def test_a_front_of_other_objectives_is_drawn_again(found, tmp_path, write_study):
+    """Accuracy over MACs under a limit, say: not the best in accuracy over latency."""
+    folder = tmp_path / "runs/tiny/search"
+    folder.mkdir(parents=True)
+    found = replace(found, front=found.candidates[5:12])
+    (folder / "search.json").write_text(json.dumps(found.value))
+    found.write_csv(folder / "candidates.csv")
+    write_front(found.front, True, folder / "front.csv")
+    assert main(["--study", str(write_study(tmp_path)), "--runs-dir", str(tmp_path / "runs")]) == 0
+    assert (folder / "report.html").read_text(encoding="utf-8") == found.write_page(tmp_path / "again.html")
 
 
 def test_candidates_are_read_back(found, tmp_path):

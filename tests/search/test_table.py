@@ -71,6 +71,20 @@ def test_without_accuracy_it_is_said_once(found):
     assert "points" not in verdict(found.value)
 
 
+def test_without_accuracy_what_was_asked_for_is_still_said(found):
+    blind(found.value)
+    found.value["constraints"] = {"max_macs": 2e6}
+    assert verdict(found.value).startswith("fastest within max_macs 2 million: finalist ")
+
+
+@pytest.mark.parametrize(("objectives", "stood_in"), [("accuracy,latency", True), ("macs,parameters", False)])
+def test_macs_stand_in_only_where_accuracy_was_an_objective(found, tmp_path, objectives, stood_in):
+    blind(found.value)
+    found.value["objectives"] = objectives.split(",")
+    assert ("MACs stood in for it" in printed(found.value)) is stood_in
+    assert ("The search maximised MACs" in found.write_page(tmp_path / "report.html")) is stood_in
+
+
 def test_what_is_bad_is_printed(found):
     value = found.value
     value["finalists"][1]["is_inside_interval"] = False
@@ -113,7 +127,9 @@ def test_verdict_claims_no_speed_inside_the_noise(found):
             {"min_speedup": 2.5, "max_accuracy_drop": 0.5},
             "min_speedup 2.5x and max_accuracy_drop 0.5 point(s)",
         ),
-        ({"max_macs": 3.0}, "max_macs 3"),
+        ({"max_macs": 2e6}, "max_macs 2 million"),
+        ({"max_size_bytes": 20_000.0}, "max_size 0.02 MB"),
+        ({"max_other": 3.0}, "max_other 3"),
     ],
 )
 def test_verdict_where_nothing_keeps(found, constraints, text):
