@@ -10,6 +10,7 @@ import supernet
 from supernet import OvnasError, SpaceSection
 from supernet.channels import ChannelGroups, fixed
 from supernet.graph import trace
+from supernet.proof import find_fault
 from supernet.space import Segment
 
 SECTION = SpaceSection(width=(0.5, 1.0), divisor=2)
@@ -260,6 +261,16 @@ def test_opaque_submodules_are_fixed_and_no_more_than_they(randomise):
     network = never_wrong(model, IMAGE, randomise)
     assert "Opaque (1.1.0)" in reasons(network)["1.0"]
     assert [slot.name for slot in network.space.slots] == ["0", "1.2", "2"]
+
+
+def test_a_failure_without_words_is_named(tiny_network, tiny_images, monkeypatch):
+    def fail(*inputs, observer):
+        raise AssertionError
+
+    monkeypatch.setattr(tiny_network, "observed", fail)
+    fault = find_fault(tiny_network, tiny_images[:1])
+    assert fault is not None
+    assert fault.reason == "fails when channels are left out: AssertionError"
 
 
 def test_a_model_that_branches_on_values_is_refused():
