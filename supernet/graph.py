@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,7 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
                 f"the model does not run on the example input of shape "
                 f"{[tuple(x.shape) for x in inputs]}: {error}"
             ) from error
-        tracer = _Tracer()
+        tracer = _Tracer(len(inputs))
         try:
             graph = tracer.trace(model)
         except Exception as error:
@@ -78,12 +79,29 @@ def reproduces(expected: nn.Module, actual: nn.Module, example: Example) -> bool
         return _close(expected.eval()(*inputs), actual.eval()(*inputs))
 
 
+_EMPTY: dict[Any, Any] = {inspect.Parameter.VAR_POSITIONAL: (), inspect.Parameter.VAR_KEYWORD: {}}
+
+
 class _Tracer(fx.Tracer):
     """Traces into every submodule that can be traced, and keeps the others as one node."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_inputs: int) -> None:
         super().__init__()
+        self.n_inputs = n_inputs
         self.opaque: dict[str, str] = {}
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Arguments behind the inputs are their defaults, and no inputs of the graph."""
+        function, arguments = super().create_args_for_root(root_fn, is_module, concrete_args)
+        parameters = inspect.signature(root_fn).parameters
+        for place in range(1 + self.n_inputs, len(arguments)):
+            node = arguments[place].node
+            parameter = parameters[str(node.target).lstrip("*")]
+            arguments[place] = _EMPTY.get(parameter.kind, parameter.default)
+            self.graph.erase_node(node)
+        return function, arguments
 
     def call_module(
         self,

@@ -263,6 +263,19 @@ def test_opaque_submodules_are_fixed_and_no_more_than_they(randomise):
     assert [slot.name for slot in network.space.slots] == ["0", "1.2", "2"]
 
 
+def test_arguments_that_are_not_given_have_their_defaults(randomise):
+    class Optional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = conv(3, 8), conv(8, 4)
+
+        def forward(self, x, mask=None, *more, features=False, **others):
+            x = self.a(x) if mask is None else self.a(x) * mask
+            return x if features or more or others else self.b(x)
+
+    assert [slot.name for slot in never_wrong(Optional(), IMAGE, randomise).space.slots] == ["a"]
+
+
 def test_a_failure_without_words_is_named(tiny_network, tiny_images, monkeypatch):
     def fail(*inputs, observer):
         raise AssertionError
