@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
 
 from supernet.errors import OvnasError
 
@@ -40,8 +41,9 @@ def as_tuple(example: Example) -> tuple[Tensor, ...]:
 def trace(model: nn.Module, example: Example) -> TracedModel:
     """Traces a copy of `model` in evaluation mode and records shapes with one run on `example`.
 
-    A submodule with data-dependent control flow becomes an opaque node. Raises OvnasError where the
-    model itself cannot be traced or run, or its traced graph gives another output.
+    A submodule with data-dependent control flow becomes an opaque node. Arguments that the example does not
+    give have their defaults; parametrised weights become plain ones. Raises OvnasError where the model itself
+    cannot be traced or run, or its traced graph gives another output.
     """
     model = copy.deepcopy(model).eval()
     inputs = as_tuple(example)
@@ -53,6 +55,8 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
                 f"the model does not run on the example input of shape "
                 f"{[tuple(x.shape) for x in inputs]}: {error}"
             ) from error
+    _make_plain(model)
+    with torch.no_grad():
         tracer = _Tracer(len(inputs))
         try:
             graph = tracer.trace(model)
@@ -77,6 +81,22 @@ def reproduces(expected: nn.Module, actual: nn.Module, example: Example) -> bool
     inputs = as_tuple(example)
     with torch.no_grad():
         return _close(expected.eval()(*inputs), actual.eval()(*inputs))
+
+
+def _make_plain(model: nn.Module) -> None:
+    """Parametrised weights (weight norm, spectral norm) become parameters with the values that they have.
+
+    Not by torch's own removal, which takes them from the class too, and that is also the caller's model's.
+    """
+    for module in list(model.modules()):
+        if not parametrize.is_parametrized(module):
+            continue
+        names = list(module.parametrizations)  # type: ignore[arg-type]
+        values = {name: getattr(module, name).detach().clone() for name in names}
+        del module.parametrizations
+        module.__class__ = type(module).__bases__[0]
+        for name, value in values.items():
+            module.register_parameter(name, nn.Parameter(value))
 
 
 _EMPTY: dict[Any, Any] = {inspect.Parameter.VAR_POSITIONAL: (), inspect.Parameter.VAR_KEYWORD: {}}

@@ -21,9 +21,12 @@ def _pointwise(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     return x if len(coupling.inputs_of(node)) == 1 else coupling.unknown(node)
 
 
-def _pooling(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
+def _pooling(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     coupling.groups.freeze(x[2:], f"{coupling.operation(node)} slides over them")
-    return (*x[:2], *(fixed(n) for n in coupling.shape(node)[2:]))
+    shape = coupling.traced.shapes[node.name]
+    if isinstance(shape, list):  # with the places of the maxima
+        return [(*x[:2], *(fixed(n) for n in one[2:])) for one in shape]
+    return (*x[:2], *(fixed(n) for n in shape[2:]))
 
 
 def _binary(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:

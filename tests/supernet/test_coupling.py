@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations
 
 import supernet
 from supernet import OvnasError, SpaceSection
@@ -128,6 +129,16 @@ TRICKY = {
     "layer norm of everything": (lambda s, x: s.b(s.op(s.a(x))), IMAGE, {"op": nn.LayerNorm((8, 8, 8))}),
     "prelu a channel": (lambda s, x: s.b(s.op(s.a(x))), IMAGE, {"op": nn.PReLU(8)}),
     "prelu of one number": (lambda s, x: s.b(s.op(s.a(x))), IMAGE, {"op": nn.PReLU()}),
+    "weight norm": (
+        lambda s, x: s.b(s.op(s.a(x))),
+        IMAGE,
+        {"op": parametrizations.weight_norm(conv(8, 8, 3))},
+    ),
+    "unpooling": (
+        lambda s, x: s.b((lambda made: s.un(made[0], made[1]))(s.op(s.c(s.a(x))))),
+        IMAGE,
+        {"op": nn.MaxPool2d(2, return_indices=True), "un": nn.MaxUnpool2d(2), "c": conv(8, 8)},
+    ),
     "transposed convolution": (
         lambda s, x: s.b(s.op(s.a(x))),
         IMAGE,
@@ -261,6 +272,17 @@ def test_opaque_submodules_are_fixed_and_no_more_than_they(randomise):
     network = never_wrong(model, IMAGE, randomise)
     assert "Opaque (1.1.0)" in reasons(network)["1.0"]
     assert [slot.name for slot in network.space.slots] == ["0", "1.2", "2"]
+
+
+def test_weight_norm_and_pooling_with_places_are_no_obstacle(lambda_model, randomise):
+    model = lambda_model(
+        lambda s, x: s.b(s.p(s.w(s.a(x)))[0]),
+        a=conv(3, 8),
+        w=parametrizations.weight_norm(conv(8, 8)),
+        p=nn.MaxPool2d(2, return_indices=True),
+        b=conv(8, 4),
+    )
+    assert [slot.name for slot in never_wrong(model, IMAGE, randomise).space.slots] == ["a", "w"]
 
 
 def test_arguments_that_are_not_given_have_their_defaults(randomise):
