@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +66,9 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
                 "the model cannot be traced by torch.fx: its own forward depends on the values of "
                 f"tensors ({error}); move such code into a submodule, which then stays fixed"
             ) from error
+        for node in reversed(graph.nodes):  # of `b, c, _, _ = x.size()`
+            if node.target is operator.getitem and not node.users:
+                graph.erase_node(node)
         module = fx.GraphModule(model, graph)
         recorder = _ShapeRecorder(module)
         try:

@@ -87,6 +87,7 @@ _POINTWISE_FUNCTIONS = (
 _BINARY = (
     operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv, torch.add,
     torch.sub, torch.mul, torch.div, "add", "add_", "sub", "mul", "mul_", "div",
+    "expand_as",
 )  # fmt: skip
 _POOLING = (
     nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,

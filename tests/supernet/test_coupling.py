@@ -274,6 +274,18 @@ def test_opaque_submodules_are_fixed_and_no_more_than_they(randomise):
     assert [slot.name for slot in network.space.slots] == ["0", "1.2", "2"]
 
 
+def test_squeeze_excite_may_be_expanded_as_its_map(lambda_model, randomise):
+    def excited(s, x):
+        b, c, _, _ = x.size()
+        scale = torch.sigmoid(s.up(F.relu(s.down(x.mean((2, 3)))))).view(b, c, 1, 1)
+        return x + s.c(x) * scale.expand_as(x)
+
+    block = lambda_model(excited, c=conv(8, 8, 3), down=nn.Linear(8, 4), up=nn.Linear(4, 8))
+    network = never_wrong(nn.Sequential(conv(3, 8), block, conv(8, 4)), IMAGE, randomise)
+    assert reasons(network).keys() == {"2"}
+    assert [slot.kind for slot in network.space.slots] == ["depth", "width", "width"]
+
+
 def test_weight_norm_and_pooling_with_places_are_no_obstacle(lambda_model, randomise):
     model = lambda_model(
         lambda s, x: s.b(s.p(s.w(s.a(x)))[0]),
