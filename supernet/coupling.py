@@ -93,6 +93,16 @@ class Coupling:
                 found.append(value)
         return found
 
+    def measured_by(self, node: fx.Node) -> list[Dims]:
+        """Dimensions of every tensor whose sizes are among the node's arguments."""
+        found: list[Dims] = []
+        numbers = [source for source in node.all_input_nodes if self.dims.get(source.name) is None]
+        while numbers:
+            number = numbers.pop()
+            found += self.inputs_of(number)
+            numbers += [source for source in number.all_input_nodes if self.dims.get(source.name) is None]
+        return found
+
     def operation(self, node: fx.Node) -> str:
         """What a node does, and where, for a reader."""
         if node.op == "call_module":

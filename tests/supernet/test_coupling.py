@@ -297,6 +297,17 @@ def test_weight_norm_and_pooling_with_places_are_no_obstacle(lambda_model, rando
     assert [slot.name for slot in never_wrong(model, IMAGE, randomise).space.slots] == ["a", "w"]
 
 
+def test_what_sizes_are_taken_from_is_fixed_and_no_more(lambda_model, randomise):
+    def heads(s, x):
+        y = s.a(s.c(x))
+        return s.b(torch.cumsum(s.d(y).reshape(2, y.shape[1] // 2, 2, 8, 8), 2).flatten(1, 2))
+
+    parts = {"c": conv(3, 8), "a": conv(8, 8), "d": conv(8, 8), "b": conv(8, 4)}
+    network = never_wrong(lambda_model(heads, **parts), IMAGE, randomise)
+    assert "reshape" in reasons(network)["a"]
+    assert [slot.name for slot in network.space.slots] == ["c"]
+
+
 def test_arguments_that_are_not_given_have_their_defaults(randomise):
     class Optional(nn.Module):
         def __init__(self):
