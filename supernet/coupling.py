@@ -118,7 +118,8 @@ class Coupling:
 
     def unknown(self, node: fx.Node) -> Any:
         """Fixes what reaches a node that has no rule, or whose rule does not fit; the output's dimensions."""
-        self.freeze_inputs(node, f"{self.operation(node)} is not understood")
+        why = self.traced.opaque.get(str(node.target), "is not understood")
+        self.freeze_inputs(node, f"{self.operation(node)} {why}")
         shape = self.traced.shapes[node.name]
         if isinstance(shape, list):
             return [tuple(fixed(n) for n in one) for one in shape]

@@ -143,7 +143,7 @@ class _Tracer(fx.Tracer):
                 self.graph.erase_node(node)
             while len(self.module_stack) > n_open:  # the tracer leaves a failed module on its stack
                 self.module_stack.popitem()
-            self.opaque[path] = f"{type(m).__name__} cannot be traced: {error}"
+            self.opaque[path] = f"cannot be traced: {str(error).partition('. ')[0] or type(error).__name__}"
             return self.create_proxy("call_module", path, args, kwargs)
 
 

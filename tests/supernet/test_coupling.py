@@ -270,7 +270,7 @@ def test_opaque_submodules_are_fixed_and_no_more_than_they(randomise):
     assert list(traced.opaque) == ["1.1.0"]
     assert "control flow" in traced.opaque["1.1.0"]
     network = never_wrong(model, IMAGE, randomise)
-    assert "Opaque (1.1.0)" in reasons(network)["1.0"]
+    assert "Opaque (1.1.0) cannot be traced: symbolically" in reasons(network)["1.0"]
     assert [slot.name for slot in network.space.slots] == ["0", "1.2", "2"]
 
 
