@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, fields
@@ -98,12 +99,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise OvnasError(f"{path} cannot be read as weights: {error}") from None
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise OvnasError(f"{path} holds more than tensors and is not loaded: {reason}") from None
+    except Exception:  # torch's own words advise to run the file's code
+        raise OvnasError(
+            f"{path} holds more than tensors and is not loaded; save model.state_dict() alone"
+        ) from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):

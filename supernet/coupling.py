@@ -93,6 +93,16 @@ class Coupling:
                 found.append(value)
         return found
 
+    def measured_by(self, node: fx.Node) -> list[Dims]:
+        """Dimensions of every tensor whose sizes are among the node's arguments."""
+        found: list[Dims] = []
+        numbers = [source for source in node.all_input_nodes if self.dims.get(source.name) is None]
+        while numbers:
+            number = numbers.pop()
+            found += self.inputs_of(number)
+            numbers += [source for source in number.all_input_nodes if self.dims.get(source.name) is None]
+        return found
+
     def operation(self, node: fx.Node) -> str:
         """What a node does, and where, for a reader."""
         if node.op == "call_module":
@@ -108,7 +118,8 @@ class Coupling:
 
     def unknown(self, node: fx.Node) -> Any:
         """Fixes what reaches a node that has no rule, or whose rule does not fit; the output's dimensions."""
-        self.freeze_inputs(node, f"{self.operation(node)} is not understood")
+        why = self.traced.opaque.get(str(node.target), "is not understood")
+        self.freeze_inputs(node, f"{self.operation(node)} {why}")
         shape = self.traced.shapes[node.name]
         if isinstance(shape, list):
             return [tuple(fixed(n) for n in one) for one in shape]

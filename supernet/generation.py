@@ -84,15 +84,17 @@ def _unless_excluded(block: ResidualBlock, coupling: Coupling, excluded: frozens
 
 
 def _freeze(coupling: Coupling, fault: Fault) -> None:
-    """Fixes what meets at the operation that failed, or everything if that is fixed already."""
+    """Fixes what meets at the operation that failed; if that is fixed already, what its sizes are taken from;
+    else everything."""
     node = next(n for n in coupling.traced.module.graph.nodes if n.name == fault.node)
     made = coupling.dims[fault.node]
-    reached: list[Dims] = [*coupling.inputs_of(node), *(made if isinstance(made, list) else [made or ()])]
-    if any(coupling.groups.is_free(dim) for dims in reached for dim in dims):
-        for dims in reached:
-            coupling.groups.freeze(dims, f"{coupling.operation(node)} {fault.reason}")
-    else:
-        _freeze_all(coupling, f"{coupling.operation(node)} {fault.reason}")
+    met: list[Dims] = [*coupling.inputs_of(node), *(made if isinstance(made, list) else [made or ()])]
+    for reached in (met, coupling.measured_by(node)):
+        if any(coupling.groups.is_free(dim) for dims in reached for dim in dims):
+            for dims in reached:
+                coupling.groups.freeze(dims, f"{coupling.operation(node)} {fault.reason}")
+            return
+    _freeze_all(coupling, f"{coupling.operation(node)} {fault.reason}")
 
 
 def _freeze_all(coupling: Coupling, reason: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
 
 from supernet.errors import OvnasError
 
@@ -39,8 +42,9 @@ def as_tuple(example: Example) -> tuple[Tensor, ...]:
 def trace(model: nn.Module, example: Example) -> TracedModel:
     """Traces a copy of `model` in evaluation mode and records shapes with one run on `example`.
 
-    A submodule with data-dependent control flow becomes an opaque node. Raises OvnasError where the
-    model itself cannot be traced or run, or its traced graph gives another output.
+    A submodule with data-dependent control flow becomes an opaque node. Arguments that the example does not
+    give have their defaults; parametrised weights become plain ones. Raises OvnasError where the model itself
+    cannot be traced or run, or its traced graph gives another output.
     """
     model = copy.deepcopy(model).eval()
     inputs = as_tuple(example)
@@ -52,7 +56,9 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
                 f"the model does not run on the example input of shape "
                 f"{[tuple(x.shape) for x in inputs]}: {error}"
             ) from error
-        tracer = _Tracer()
+    _make_plain(model)
+    with torch.no_grad():
+        tracer = _Tracer(len(inputs))
         try:
             graph = tracer.trace(model)
         except Exception as error:
@@ -60,6 +66,9 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
                 "the model cannot be traced by torch.fx: its own forward depends on the values of "
                 f"tensors ({error}); move such code into a submodule, which then stays fixed"
             ) from error
+        for node in reversed(graph.nodes):  # of `b, c, _, _ = x.size()`
+            if node.target is operator.getitem and not node.users:
+                graph.erase_node(node)
         module = fx.GraphModule(model, graph)
         recorder = _ShapeRecorder(module)
         try:
@@ -78,12 +87,45 @@ def reproduces(expected: nn.Module, actual: nn.Module, example: Example) -> bool
         return _close(expected.eval()(*inputs), actual.eval()(*inputs))
 
 
+def _make_plain(model: nn.Module) -> None:
+    """Parametrised weights (weight norm, spectral norm) become parameters with the values that they have.
+
+    Not by torch's own removal, which takes them from the class too, and that is also the caller's model's.
+    """
+    for module in list(model.modules()):
+        if not parametrize.is_parametrized(module):
+            continue
+        names = list(module.parametrizations)  # type: ignore[arg-type]
+        values = {name: getattr(module, name).detach().clone() for name in names}
+        del module.parametrizations
+        module.__class__ = type(module).__bases__[0]
+        for name, value in values.items():
+            module.register_parameter(name, nn.Parameter(value))
+
+
+_EMPTY: dict[Any, Any] = {inspect.Parameter.VAR_POSITIONAL: (), inspect.Parameter.VAR_KEYWORD: {}}
+
+
 class _Tracer(fx.Tracer):
     """Traces into every submodule that can be traced, and keeps the others as one node."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_inputs: int) -> None:
         super().__init__()
+        self.n_inputs = n_inputs
         self.opaque: dict[str, str] = {}
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Arguments behind the inputs are their defaults, and no inputs of the graph."""
+        function, arguments = super().create_args_for_root(root_fn, is_module, concrete_args)
+        parameters = inspect.signature(root_fn).parameters
+        for place in range(1 + self.n_inputs, len(arguments)):
+            node = arguments[place].node
+            parameter = parameters[str(node.target).lstrip("*")]
+            arguments[place] = _EMPTY.get(parameter.kind, parameter.default)
+            self.graph.erase_node(node)
+        return function, arguments
 
     def call_module(
         self,
@@ -101,7 +143,7 @@ class _Tracer(fx.Tracer):
                 self.graph.erase_node(node)
             while len(self.module_stack) > n_open:  # the tracer leaves a failed module on its stack
                 self.module_stack.popitem()
-            self.opaque[path] = f"{type(m).__name__} cannot be traced: {error}"
+            self.opaque[path] = f"cannot be traced: {str(error).partition('. ')[0] or type(error).__name__}"
             return self.create_proxy("call_module", path, args, kwargs)
 
 

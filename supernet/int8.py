@@ -50,10 +50,13 @@ def convert_with_taps(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.jit").setLevel(logging.ERROR)
+        example = inputs if len(inputs) > 1 else inputs[0]
         try:
-            model = ov.convert_model(
-                module, example_input=inputs if len(inputs) > 1 else inputs[0], share_weights=False
-            )
+            try:
+                model = ov.convert_model(module, example_input=example, share_weights=False)
+            except ov.frontend.OpConversionFailure:  # a kernel of the map's own size, say
+                shapes = [list(x.shape) for x in inputs]
+                model = ov.convert_model(module, example_input=example, share_weights=False, input=shapes)
         except Exception as error:
             raise OvnasError(f"OpenVINO cannot convert the module: {error}") from error
     results = model.get_results()

@@ -77,7 +77,8 @@ def _fault_of(
             return Fault(seen, "gives another shape when channels are left out")
         except Exception as error:
             failed = next_node(network, architecture, seen)
-            return Fault(failed, f"fails when channels are left out: {str(error).splitlines()[0]}")
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            return Fault(failed, f"fails when channels are left out: {said}")
     return None
 
 

@@ -21,9 +21,12 @@ def _pointwise(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     return x if len(coupling.inputs_of(node)) == 1 else coupling.unknown(node)
 
 
-def _pooling(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
+def _pooling(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     coupling.groups.freeze(x[2:], f"{coupling.operation(node)} slides over them")
-    return (*x[:2], *(fixed(n) for n in coupling.shape(node)[2:]))
+    shape = coupling.traced.shapes[node.name]
+    if isinstance(shape, list):  # with the places of the maxima
+        return [(*x[:2], *(fixed(n) for n in one[2:])) for one in shape]
+    return (*x[:2], *(fixed(n) for n in shape[2:]))
 
 
 def _binary(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
@@ -84,6 +87,7 @@ _POINTWISE_FUNCTIONS = (
 _BINARY = (
     operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv, torch.add,
     torch.sub, torch.mul, torch.div, "add", "add_", "sub", "mul", "mul_", "div",
+    "expand_as",
 )  # fmt: skip
 _POOLING = (
     nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,

@@ -82,7 +82,7 @@ def label_step(module: nn.Module, *, label_smoothing: float, compute: Compute) -
     def step(x: Tensor, labels: Tensor, _rng: np.random.Generator) -> Tensor:
         with compute.autocast():
             logits = module(x)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+        loss = _label_loss(logits.float(), labels, label_smoothing)
         torch.autograd.backward(loss)
         return loss.detach()
 
@@ -99,7 +99,7 @@ def teacher_step(
             wanted = teacher(x).float().softmax(1)
         with compute.autocast():
             logits = module(x).float()
-        loss = F.cross_entropy(logits, wanted) + section.label_weight * F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, wanted) + section.label_weight * _label_loss(logits, labels)
         torch.autograd.backward(loss)
         return loss.detach()
 
@@ -123,8 +123,8 @@ def sandwich_step(
 
     def loss_of(logits: Tensor, labels: Tensor, wanted: Tensor | None) -> Tensor:
         if wanted is None:
-            return F.cross_entropy(logits, labels, label_smoothing=section.label_smoothing)
-        return F.cross_entropy(logits, wanted) + section.label_weight * F.cross_entropy(logits, labels)
+            return _label_loss(logits, labels, section.label_smoothing)
+        return F.cross_entropy(logits, wanted) + section.label_weight * _label_loss(logits, labels)
 
     def step(x: Tensor, labels: Tensor, rng: np.random.Generator) -> Tensor:
         wanted = None
@@ -145,6 +145,17 @@ def sandwich_step(
         return total
 
     return step
+
+
+def _label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy. Raises OvnasError for a label that is none of the classes."""
+    n_classes = logits.shape[1]
+    foreign = labels[(labels < 0) | (labels >= n_classes)]
+    if len(foreign):
+        raise OvnasError(
+            f"a training image has the label {int(foreign[0])}, but labels must be 0 to {n_classes - 1}"
+        )
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 @contextmanager

@@ -5,11 +5,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations
 
 import supernet
 from supernet import OvnasError, SpaceSection
 from supernet.channels import ChannelGroups, fixed
 from supernet.graph import trace
+from supernet.proof import find_fault
 from supernet.space import Segment
 
 SECTION = SpaceSection(width=(0.5, 1.0), divisor=2)
@@ -127,6 +129,16 @@ TRICKY = {
     "layer norm of everything": (lambda s, x: s.b(s.op(s.a(x))), IMAGE, {"op": nn.LayerNorm((8, 8, 8))}),
     "prelu a channel": (lambda s, x: s.b(s.op(s.a(x))), IMAGE, {"op": nn.PReLU(8)}),
     "prelu of one number": (lambda s, x: s.b(s.op(s.a(x))), IMAGE, {"op": nn.PReLU()}),
+    "weight norm": (
+        lambda s, x: s.b(s.op(s.a(x))),
+        IMAGE,
+        {"op": parametrizations.weight_norm(conv(8, 8, 3))},
+    ),
+    "unpooling": (
+        lambda s, x: s.b((lambda made: s.un(made[0], made[1]))(s.op(s.c(s.a(x))))),
+        IMAGE,
+        {"op": nn.MaxPool2d(2, return_indices=True), "un": nn.MaxUnpool2d(2), "c": conv(8, 8)},
+    ),
     "transposed convolution": (
         lambda s, x: s.b(s.op(s.a(x))),
         IMAGE,
@@ -258,8 +270,65 @@ def test_opaque_submodules_are_fixed_and_no_more_than_they(randomise):
     assert list(traced.opaque) == ["1.1.0"]
     assert "control flow" in traced.opaque["1.1.0"]
     network = never_wrong(model, IMAGE, randomise)
-    assert "Opaque (1.1.0)" in reasons(network)["1.0"]
+    assert "Opaque (1.1.0) cannot be traced: symbolically" in reasons(network)["1.0"]
     assert [slot.name for slot in network.space.slots] == ["0", "1.2", "2"]
+
+
+def test_squeeze_excite_may_be_expanded_as_its_map(lambda_model, randomise):
+    def excited(s, x):
+        b, c, _, _ = x.size()
+        scale = torch.sigmoid(s.up(F.relu(s.down(x.mean((2, 3)))))).view(b, c, 1, 1)
+        return x + s.c(x) * scale.expand_as(x)
+
+    block = lambda_model(excited, c=conv(8, 8, 3), down=nn.Linear(8, 4), up=nn.Linear(4, 8))
+    network = never_wrong(nn.Sequential(conv(3, 8), block, conv(8, 4)), IMAGE, randomise)
+    assert reasons(network).keys() == {"2"}
+    assert [slot.kind for slot in network.space.slots] == ["depth", "width", "width"]
+
+
+def test_weight_norm_and_pooling_with_places_are_no_obstacle(lambda_model, randomise):
+    model = lambda_model(
+        lambda s, x: s.b(s.p(s.w(s.a(x)))[0]),
+        a=conv(3, 8),
+        w=parametrizations.weight_norm(conv(8, 8)),
+        p=nn.MaxPool2d(2, return_indices=True),
+        b=conv(8, 4),
+    )
+    assert [slot.name for slot in never_wrong(model, IMAGE, randomise).space.slots] == ["a", "w"]
+
+
+def test_what_sizes_are_taken_from_is_fixed_and_no_more(lambda_model, randomise):
+    def heads(s, x):
+        y = s.a(s.c(x))
+        return s.b(torch.cumsum(s.d(y).reshape(2, y.shape[1] // 2, 2, 8, 8), 2).flatten(1, 2))
+
+    parts = {"c": conv(3, 8), "a": conv(8, 8), "d": conv(8, 8), "b": conv(8, 4)}
+    network = never_wrong(lambda_model(heads, **parts), IMAGE, randomise)
+    assert "reshape" in reasons(network)["a"]
+    assert [slot.name for slot in network.space.slots] == ["c"]
+
+
+def test_arguments_that_are_not_given_have_their_defaults(randomise):
+    class Optional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = conv(3, 8), conv(8, 4)
+
+        def forward(self, x, mask=None, *more, features=False, **others):
+            x = self.a(x) if mask is None else self.a(x) * mask
+            return x if features or more or others else self.b(x)
+
+    assert [slot.name for slot in never_wrong(Optional(), IMAGE, randomise).space.slots] == ["a"]
+
+
+def test_a_failure_without_words_is_named(tiny_network, tiny_images, monkeypatch):
+    def fail(*inputs, observer):
+        raise AssertionError
+
+    monkeypatch.setattr(tiny_network, "observed", fail)
+    fault = find_fault(tiny_network, tiny_images[:1])
+    assert fault is not None
+    assert fault.reason == "fails when channels are left out: AssertionError"
 
 
 def test_a_model_that_branches_on_values_is_refused():

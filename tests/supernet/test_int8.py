@@ -157,3 +157,12 @@ def test_what_cannot_be_converted_is_said(tiny_images):
 
     with pytest.raises(OvnasError, match="OpenVINO cannot convert"):
         to_openvino(Broken(), tiny_images[:1])
+
+
+def test_a_kernel_of_the_map_s_own_size_converts(lambda_model):
+    model = lambda_model(
+        lambda s, x: torch.nn.functional.avg_pool2d(s.a(x), x.size()[2:]), a=nn.Conv2d(3, 4, 1)
+    )
+    x = torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        np.testing.assert_allclose(infer(to_openvino(model, x), x), model(x).numpy(), rtol=0, atol=1e-5)

@@ -172,3 +172,10 @@ def test_label_step_is_smoothed_cross_entropy():
     loss = label_step(model, label_smoothing=0.1, compute=Compute())(images, labels, np.random.default_rng(0))
     torch.testing.assert_close(loss, expected.detach())
     assert model[1].weight.grad is not None
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_is_no_class_is_refused(label):
+    step = label_step(nn.Linear(2, 3), label_smoothing=0.1, compute=Compute())
+    with pytest.raises(OvnasError, match=f"has the label {label}, but labels must be 0 to 2"):
+        step(torch.zeros(2, 2), torch.tensor([0, label]), np.random.default_rng(0))
