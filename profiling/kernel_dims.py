@@ -56,13 +56,17 @@ def output_dims(graphs: SlicedGraph, item: ExecutedKernel, inputs: Dims) -> Dims
 
 
 def _fitting(graphs: SlicedGraph, item: ExecutedKernel, names: list[str]) -> Dims | None:
-    """Those of the last node that is as large as the kernel's output."""
-    fitting = (
-        graphs.outputs[name]
-        for name in reversed(names)
-        if _sizes(graphs.space, graphs.outputs[name]) == item.out_shape
-    )
-    return next(fitting, None)
+    """Those of the last node that is as large as the kernel's output; a convolution that is executed as a
+    linear layer has its channels last."""
+    for name in reversed(names):
+        dims = graphs.outputs[name]
+        if _sizes(graphs.space, dims) == item.out_shape:
+            return dims
+        if item.kernel.kind == "FullyConnected" and len(dims) > 2:
+            dims = (dims[0], *dims[2:], dims[1])
+            if _sizes(graphs.space, dims) == item.out_shape:
+                return dims
+    return None
 
 
 def fixed_dims(shape: tuple[int, ...]) -> Dims:
