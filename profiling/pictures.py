@@ -121,14 +121,16 @@ def _process_panel(axes: Axes, title: str, rounds: Sequence[RoundFigure], centre
 def _roofs(axes: Axes, peak: dict[str, float], left: float, right: float) -> None:
     """What the machine can at most: memory's slope up to the flat roof of each precision."""
     bandwidth = peak["bandwidth_gbs"]
-    ridge = max(peak["int8_gops"], peak["f32_gops"]) / bandwidth
+    most = max(peak["int8_gops"], peak["f32_gops"])
+    ridge = most / bandwidth
     axes.plot([left, ridge], [left * bandwidth, ridge * bandwidth], color=INK, linewidth=1.4, zorder=1)
     lines = [(f"memory: {bandwidth:.1f} GB/s", left, left * bandwidth, (14, 2))]
     for key, name, style in (("int8_gops", "INT8", "-"), ("f32_gops", "FP32", "--")):
         if peak[key]:
             start = peak[key] / bandwidth
             axes.plot([start, right], [peak[key]] * 2, style, color=INK, linewidth=1.4, zorder=1)
-            lines.append((f"{name}: {peak[key]:,.0f} GOP/s", start, peak[key], (18, 4)))
+            offset = (18, 4 if peak[key] == most else -12)  # the two may be close
+            lines.append((f"{name}: {peak[key]:,.0f} GOP/s", start, peak[key], offset))
     for text, x, y, offset in lines:
         axes.annotate(text, (x, y), color=QUIET, fontsize=8, xytext=offset, textcoords="offset points")
 

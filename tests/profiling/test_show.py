@@ -132,6 +132,17 @@ def test_without_int8_there_is_no_int8_roof(portrait):
     assert not any("INT8" in text.get_text() for text in axes.texts)
 
 
+@pytest.mark.parametrize("f32_gops", [35.0, 37.0])
+def test_roofs_that_are_close_are_told_apart(portrait, f32_gops):
+    """As without VNNI: one's text does not lie on the other's."""
+    peak = {**PEAK, "int8_gops": 36.0, "f32_gops": f32_gops}
+    figure = pictures.roofline(dataclasses.replace(portrait, peak=peak))
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if "memory" not in text.get_text()]
+    assert len(boxes) == 2
+    assert not boxes[0].overlaps(boxes[1])
+
+
 def test_flagged_rounds_are_marked(portrait):
     rounds = (RoundFigure(1.0, False), RoundFigure(1.5, True), RoundFigure(1.1, False))
     changed = dataclasses.replace(portrait, anchor_ratio=1.0, collected=rounds)
