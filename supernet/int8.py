@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from supernet.errors import OvnasError
@@ -40,11 +41,13 @@ def convert_with_taps(
     import openvino as ov
     from openvino.passes import ConstantFolding, Manager
 
+    n_kept = 0
     if isinstance(module, fx.GraphModule):
         if taps:
             module = copy.deepcopy(module)
             _add_outputs(module, taps)  # before folding, which moves a BatchNorm's readers to its convolution
         module = fold_batchnorm(module)
+        n_kept = _keep_layers(module)
     module = module.eval()
     inputs = as_tuple(example_input)
     with warnings.catch_warnings(), torch.no_grad():
@@ -57,6 +60,9 @@ def convert_with_taps(
         except Exception as error:
             raise OvnasError(f"OpenVINO cannot convert the module: {error}") from error
     results = model.get_results()
+    for result in results[len(results) - n_kept :]:
+        model.remove_result(result)
+    results = results[: len(results) - n_kept]
     names = {}
     for tap, result in zip(taps, results[len(results) - len(taps) :], strict=True):
         names[tap] = result.input_value(0).get_node().get_friendly_name()
@@ -129,16 +135,29 @@ def fold_batchnorm(module: fx.GraphModule) -> fx.GraphModule:
         path = str(source.target)
         conv = parts.get(path)
         calls = [n for n in module.graph.nodes if n.op == "call_module" and str(n.target) == path]
-        if not isinstance(conv, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) or len(calls) > 1:
-            continue
+        if not isinstance(conv, _ConvNd) or len(calls) > 1 or (conv.transposed and conv.groups > 1):
+            continue  # torch folds nothing into a transposed convolution in groups
         parent, _, leaf = path.rpartition(".")
-        folded = fuse_conv_bn_eval(conv, norm)
+        folded = fuse_conv_bn_eval(conv, norm, conv.transposed)
         setattr(module.get_submodule(parent), leaf, folded)
         parts[path] = folded
         node.replace_all_uses_with(source)
         module.graph.erase_node(node)
     module.recompile()
     return module
+
+
+def _keep_layers(module: fx.GraphModule) -> int:
+    """Makes each layer's result an output too, so that conversion merges no multiplication behind it into its
+    weights: the merged layer would lose its name. Returns how many."""
+    parts = dict(module.named_modules())
+    layers = [
+        node.name
+        for node in module.graph.nodes
+        if node.op == "call_module" and isinstance(parts[str(node.target)], (_ConvNd, nn.Linear))
+    ]
+    _add_outputs(module, layers)
+    return len(layers)
 
 
 def _add_outputs(module: fx.GraphModule, taps: Sequence[str]) -> None:

@@ -76,14 +76,22 @@ class Int8Coupling:
         """The author's layer that a node computes from channels `actual`. Raises OvnasError if there is none,
         or it reads others."""
         name = node.get_friendly_name()
-        match = _LAYER_NAME.match(name)
-        layer = self._layers.get(match["path"]) if match else None
+        layer = self._named(node)
         if layer is None:
             raise OvnasError(f"the quantised graph's {name!r} is no layer of the space")
         self.layer_of_node[name] = layer.name
         if self._merged(layer.inputs) != self._merged(actual):
             raise OvnasError(f"the quantised graph's {name!r} reads other channels than the space says")
         return layer
+
+    def is_opaque(self, node: Any, data: Dims) -> bool:
+        """Whether a layer is none of the space's, of a submodule that was not traced: none of the channels
+        that it reads can be chosen."""
+        return self._named(node) is None and not any(self.space.is_free(dim) for dim in data)
+
+    def _named(self, node: Any) -> Layer | None:
+        match = _LAYER_NAME.match(node.get_friendly_name())
+        return self._layers.get(match["path"]) if match else None
 
     def require_layers(self) -> None:
         """Raises OvnasError if a layer of the space was not met."""

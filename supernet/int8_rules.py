@@ -46,6 +46,8 @@ def _convolution(coupling: Int8Coupling, node: Any, sources: Sources, shape: Sha
     transposed, or the groups alone."""
     x, weights = sources[0], node.input_value(1).get_node().output(0).shape
     assert x is not None
+    if coupling.is_opaque(node, x):
+        return _fixed(shape)
     layer = coupling.layer(node, x[1])
     channels = {
         "Convolution": (layer.outputs, layer.inputs),
@@ -62,10 +64,11 @@ def _matmul(coupling: Int8Coupling, node: Any, sources: Sources, shape: Shape) -
     if x is None or len(sources) != 2 or sources[1] is not None:
         coupling.require_fixed(node, [dims for dims in sources if dims is not None])
         return _fixed(shape)
+    if coupling.is_opaque(node, x):
+        return _fixed(shape)
     layer = coupling.layer(node, x[-1])
     pair = (layer.outputs, layer.inputs)
-    is_transposed = bool(node.get_attributes()["transpose_b"])
-    coupling.assign(node, 1, pair if is_transposed else pair[::-1])
+    coupling.assign(node, 1, pair if node.get_attributes()["transpose_b"] else pair[::-1])
     return (*x[:-1], layer.outputs)
 
 

@@ -190,3 +190,15 @@ def test_families_slice_to_the_extracted_shapes(name, randomise):
         compiled = ov.Core().compile_model(model, "CPU", CONFIG)
         actual = compiled(images[:1].numpy())
         assert [tuple(actual[i].shape) for i in range(len(expected))] == [tuple(e.shape) for e in expected]
+
+
+@pytest.mark.parametrize("name", ["shared_layer", "shared_block", "pre_activation", "opaque"])
+def test_what_follows_a_layer_does_not_take_its_name(name, zoo, randomise, tiny_images):
+    """A BatchNorm that is not folded, a scale, a layer that was not traced."""
+    network = supernet.generate(randomise(zoo[name]()), tiny_images[:1], SpaceSection(divisor=4))
+    graphs = SlicedGraphs(network, tiny_images[:1], tiny_images)
+    assert set(graphs.layer_of_node.values()) == {layer.name for layer in network.space.layers}
+    image = tiny_images[:1]
+    for architecture in some(network.space, 2):
+        output = ov.Core().compile_model(graphs.model(architecture), "CPU", CONFIG)(image.numpy())[0]
+        assert output.shape == tuple(network.extract(architecture)(image).shape)
