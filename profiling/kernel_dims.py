@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ __all__ = ["fixed_dims", "known_nodes", "output_dims"]
 
 Dims = tuple[Dim, ...]
 
+# The plugin's name of a reorder into which it merged a transposition ends so.
+_MERGED = "_fake"
+
 
 def known_nodes(graphs: SlicedGraph, item: ExecutedKernel) -> list[str]:
     """The graph's nodes in a kernel, in its order. The plugin appends to the names of what it rewrites, and
@@ -30,18 +34,39 @@ def known_nodes(graphs: SlicedGraph, item: ExecutedKernel) -> list[str]:
 def output_dims(graphs: SlicedGraph, item: ExecutedKernel, inputs: Dims) -> Dims:
     """Of a kernel whose first input has the dimensions `inputs`. Raises OvnasError where they cannot be
     told."""
-    space = graphs.space
-    for name in reversed(known_nodes(graphs, item)):
-        if _sizes(space, graphs.outputs[name]) == item.out_shape:
-            return graphs.outputs[name]
+    space, names = graphs.space, known_nodes(graphs, item)
+    is_free = any(space.is_free(dim) for dim in inputs)
+    # What the plugin named after a layer may stand before it, with other dimensions of the same sizes.
+    own = names if item.kernel.macs else [name for name in names if name in item.originals]
+    if found := _fitting(graphs, item, own):
+        return found
+    if item.name.endswith(_MERGED) and is_free and (found := _moved(space, item, inputs)):
+        return found
     if item.out_shape == item.in_shape:
         return inputs
-    if not any(space.is_free(dim) for dim in inputs):
-        return fixed_dims(item.out_shape)
-    found = _reduced(item, inputs) or _moved(space, item, inputs) or _regrouped(space, item, inputs)
-    if found is None:
+    if is_free and (
+        found := _reduced(item, inputs) or _moved(space, item, inputs) or _regrouped(space, item, inputs)
+    ):
+        return found
+    if found := _fitting(graphs, item, names):
+        return found
+    if is_free:
         raise OvnasError(f"the channels of the executed kernel {item.name!r} cannot be told")
-    return found
+    return fixed_dims(item.out_shape)
+
+
+def _fitting(graphs: SlicedGraph, item: ExecutedKernel, names: list[str]) -> Dims | None:
+    """Those of the last node that is as large as the kernel's output; a convolution that is executed as a
+    linear layer has its channels last."""
+    for name in reversed(names):
+        dims = graphs.outputs[name]
+        if _sizes(graphs.space, dims) == item.out_shape:
+            return dims
+        if item.kernel.kind == "FullyConnected" and len(dims) > 2:
+            dims = (dims[0], *dims[2:], dims[1])
+            if _sizes(graphs.space, dims) == item.out_shape:
+                return dims
+    return None
 
 
 def fixed_dims(shape: tuple[int, ...]) -> Dims:
@@ -60,13 +85,17 @@ def _reduced(item: ExecutedKernel, inputs: Dims) -> Dims | None:
 
 
 def _moved(space: Space, item: ExecutedKernel, inputs: Dims) -> Dims | None:
-    """A reorder that the plugin made of a transposition: the channels go from the last place to the second,
-    or back."""
+    """A transposition: the channels go from the last place to the second, or back, where the sides of the map
+    may become one."""
     last = len(item.in_shape) - 1
     to_second, to_last = (0, last, *range(1, last)), (0, *range(2, last + 1), 1)
     order = to_second if space.is_free(inputs[last]) else to_last
     moved = tuple(item.in_shape[axis] for axis in order)
-    return tuple(inputs[axis] for axis in order) if moved == item.out_shape else None
+    if moved == item.out_shape:
+        return tuple(inputs[axis] for axis in order)
+    if order == to_last and item.out_shape == (moved[0], math.prod(moved[1:-1]), moved[-1]):
+        return (inputs[0], *fixed_dims(item.out_shape[1:2]), inputs[1])
+    return None
 
 
 def _regrouped(space: Space, item: ExecutedKernel, inputs: Dims) -> Dims | None:
@@ -74,16 +103,22 @@ def _regrouped(space: Space, item: ExecutedKernel, inputs: Dims) -> Dims | None:
     if min(len(item.in_shape), len(item.out_shape)) < 3:
         return None
     (batch, channels, *rest), (out_batch, out_channels, *out_rest) = item.in_shape, item.out_shape
-    place = next((axis for axis, dim in enumerate(inputs) if space.is_free(dim)), None)
-    if rest != out_rest or place is None or len(inputs[place]) != 1:
+    if rest != out_rest or batch * channels != out_batch * out_channels:
         return None
-    segment = inputs[place][0]
-    n = space.groups[segment.group].n_units if segment.group is not None else 0
-    if place == 1 and (out_batch, out_channels) == (batch * n, segment.per_unit):
-        return ((replace(segment, per_unit=batch),), *fixed_dims((out_channels,)), *inputs[2:])
-    if place == 0 and (out_batch, out_channels) == (segment.per_unit, n * channels):
-        return (*fixed_dims((out_batch,)), (replace(segment, per_unit=channels),), *inputs[2:])
+    if space.is_free(inputs[1]) and out_batch % batch == 0:
+        groups = _scaled(inputs[1], batch, out_channels)
+        return None if groups is None else (groups, *fixed_dims((out_channels,)), *inputs[2:])
+    if space.is_free(inputs[0]) and batch % out_batch == 0:
+        joined = _scaled(inputs[0], channels, out_batch)
+        return None if joined is None else (*fixed_dims((out_batch,)), joined, *inputs[2:])
     return None
+
+
+def _scaled(dim: Dim, times: int, over: int) -> Dim | None:
+    """`dim` with each segment so many times as long, if they are whole."""
+    if any(segment.per_unit * times % over for segment in dim):
+        return None
+    return tuple(replace(segment, per_unit=segment.per_unit * times // over) for segment in dim)
 
 
 def _sizes(space: Space, dims: Dims) -> tuple[int, ...]:

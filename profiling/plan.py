@@ -146,7 +146,8 @@ def make_plan(graphs: SlicedGraph, executed: list[ExecutedKernel]) -> Plan:
     for item in executed:
         source = item.sources[0]
         inputs = fixed_dims(item.in_shape) if source < 0 else dims[source]
-        if item.port > 0:  # of a split: where its outputs are not known, all channels are fixed
+        # Of a split: where its outputs are not known, all channels are fixed. A pooling's are alike.
+        if item.port > 0 and executed[source].kernel.kind != "Pooling":
             names = known_nodes(graphs, executed[source])
             pieces = (graphs.further.get((name, item.port)) for name in names)
             inputs = next(filter(None, pieces), fixed_dims(item.in_shape))

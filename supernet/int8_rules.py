@@ -66,9 +66,12 @@ def _matmul(coupling: Int8Coupling, node: Any, sources: Sources, shape: Shape) -
         return _fixed(shape)
     if coupling.is_opaque(node, x):
         return _fixed(shape)
+    attributes = node.get_attributes()
+    if attributes["transpose_a"]:  # a transposition before it was merged into it
+        x = (*x[:-2], x[-1], x[-2])
     layer = coupling.layer(node, x[-1])
     pair = (layer.outputs, layer.inputs)
-    coupling.assign(node, 1, pair if node.get_attributes()["transpose_b"] else pair[::-1])
+    coupling.assign(node, 1, pair if attributes["transpose_b"] else pair[::-1])
     return (*x[:-1], layer.outputs)
 
 

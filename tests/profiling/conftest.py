@@ -88,9 +88,36 @@ class Regrouped(nn.Module):
         return self.head(self.norm(x).relu().mean((2, 3)))
 
 
+class Square(nn.Module):
+    """As many channels as the map has rows, and then as it has pixels: sizes do not tell axes apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.mid = nn.Conv2d(3, 16, 3, 2, 1), nn.LayerNorm(16), nn.Conv2d(16, 16, 4, 4)
+        self.token, self.head = nn.Linear(16, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.mid(self.norm(self.stem(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+        return self.head(self.token(x.flatten(2).transpose(1, 2)).relu().mean(1))
+
+
+class Joined(nn.Module):
+    """Two maps side by side, normalised in groups; a BatchNorm behind a transposed convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 16, 3, 2, 1), nn.Conv2d(3, 16, 3, 2, 1)
+        self.norm, self.up = nn.GroupNorm(4, 32), nn.ConvTranspose2d(32, 16, 2, 2)
+        self.up_norm, self.head = nn.BatchNorm2d(16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(self.norm(torch.cat([self.left(x), self.right(x)], 1)).relu())
+        return self.head(self.up_norm(x).relu().mean((2, 3)))
+
+
 MODELS = {
     "depthwise": depthwise, "pooled": pooled, "kernels": kernels,
-    "last": ChannelsLast, "regrouped": Regrouped,
+    "last": ChannelsLast, "regrouped": Regrouped, "square": Square, "joined": Joined,
 }  # fmt: skip
 
 

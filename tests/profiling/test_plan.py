@@ -5,11 +5,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import supernet
 from profiling.kernel import read_kernels
 from profiling.plan import Plan, make_plan
 from profiling.target import compile_model
-from supernet import OvnasError, quantize, to_openvino
+from supernet import OvnasError, SpaceSection, quantize, to_openvino
+from supernet.sliced import SlicedGraphs
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +91,21 @@ def test_a_kernel_whose_channels_are_unknown_is_refused(specimen, known):
     )
     with pytest.raises(OvnasError, match="cannot be told"):
         make_plan(graphs, executed)
+
+
+def test_the_indices_of_a_pooling_have_its_channels(known, randomise):
+    """Which is executed with two outputs where it rounds up; what reads the second is told as well."""
+    pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), pool, nn.Conv2d(16, 8, 1), nn.Flatten())
+    images = torch.randn(4, 3, 12, 12)
+    network = supernet.generate(randomise(model), images[:1], SpaceSection(divisor=4))
+    graphs = SlicedGraphs(network, images[:1], images)
+    largest, smallest = (
+        read_kernels(compile_model(graphs.model(a), known.target))
+        for a in (network.space.largest, network.space.smallest)
+    )
+    plan = make_plan(graphs, largest)
+    assert plan.of(network.space.smallest) == [item.kernel for item in smallest]
 
 
 def test_a_reorder_of_the_plugins_own_goes_with_what_it_reads(tiny_graphs, tiny_plan, known):
