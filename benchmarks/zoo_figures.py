@@ -16,13 +16,13 @@ def zoo_coverage(value: dict[str, Any], name: str) -> str:
     counts = sorted(found["n_architectures"] for found in passed.values())
     sizes = sorted(found["log10_size"] for found in passed.values())
     blocks = sum(found["n_blocks"] > 0 for found in passed.values())
+    version = value["versions"]["torchvision"].partition("+")[0]
     lines = [
-        f"{len(passed)} of {len(models)} classification models of torchvision "
-        f"{value['versions']['torchvision'].partition('+')[0]} become super-networks that pass all checks "
-        f"({value['side']} px, random weights; {counts[0]} to {counts[-1]} architectures each, "
-        f"{sum(counts):,} in all): the largest computes what the model does, extracted ones what activated "
-        f"ones do (1e-5; in OpenVINO 1e-3), and their MACs are as counted. {blocks} have blocks to "
-        f"drop; spaces hold 10^{sizes[0]:.1f} to 10^{sizes[-1]:.1f} architectures "
+        f"{len(passed)} of {len(models)} classification models of torchvision {version} that were tried "
+        f"become super-networks that pass all checks ({value['side']} px, random weights; {counts[0]} to "
+        f"{counts[-1]} architectures each, {sum(counts):,} in all): the largest computes what the model "
+        "does, extracted ones what activated ones do (1e-5; in OpenVINO 1e-3), and their MACs are counted. "
+        f"{blocks} have blocks to drop; spaces hold 10^{sizes[0]:.1f} to 10^{sizes[-1]:.1f} architectures "
         f"([table](benchmarks/results/{name.removesuffix('json')}md), {link(name)})."
     ]
     failed = {model: found["faults"][0] for model, found in models.items() if found["faults"]}
