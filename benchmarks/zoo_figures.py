@@ -21,7 +21,8 @@ def zoo_coverage(value: dict[str, Any], name: str) -> str:
         f"{len(passed)} of {len(models)} classification models of torchvision {version} that were tried "
         f"become super-networks that pass all checks ({value['side']} px, random weights; {counts[0]} to "
         f"{counts[-1]} architectures each, {sum(counts):,} in all): the largest computes what the model "
-        "does, extracted ones what activated ones do (1e-5; in OpenVINO 1e-3), and their MACs are counted. "
+        "does, extracted ones what activated ones do (1e-5; in OpenVINO 1e-3), with as many MACs as the "
+        "space says. "
         f"{blocks} have blocks to drop; spaces hold 10^{sizes[0]:.1f} to 10^{sizes[-1]:.1f} architectures "
         f"([table](benchmarks/results/{name.removesuffix('json')}md), {link(name)})."
     ]

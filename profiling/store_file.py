@@ -109,6 +109,8 @@ def _plain_errors(path: Path, connection: sqlite3.Connection) -> Iterator[sqlite
     except sqlite3.OperationalError as error:
         if "full" in str(error):
             raise OvnasError(f"the disk is full: free some space at {path.parent} and run again") from None
+        if "unable to open" in str(error) or "readonly" in str(error):
+            raise OvnasError(f"{path} cannot be written: allow it, or give another --runs-dir") from None
         raise OvnasError(f"{path}: {error}") from None
     except sqlite3.DatabaseError as error:
         raise OvnasError(f"{path} is damaged, or no ovnas file: {error}; move it away") from None
