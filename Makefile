@@ -21,7 +21,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/installed
-	@echo "== 1/5 super-network: pre-train the example, make it elastic, train it (about 3 minutes, once)"
+	@echo "== 1/5 super-network: pre-train the example, make it elastic, train it (3 to 10 minutes, once)"
 	@$(BIN)/python -m supernet.train
 	@echo "== 2/5 profiling: measure sub-networks and their kernels on this machine (about 2 minutes, once)"
 	@$(BIN)/python -m profiling.collect

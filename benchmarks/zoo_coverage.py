@@ -30,7 +30,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-FOLDER = Path(__file__).parent / "results"
+from results_file import FOLDER, revision
+
 SIDE = 224
 COLUMNS = (
     "model", "million parameters", "million MACs", "groups", "fixed", "skippable blocks", "elastic kernels",
@@ -63,7 +64,7 @@ def main() -> int:
         known = results.get(name)
         if known and not arguments.again and not (arguments.failed and known["faults"]):
             continue
-        results[name] = _in_process(name, arguments)
+        results[name] = {**_in_process(name, arguments), "revision": revision()}
         _write(path, results)
         found = results[name]
         print(
@@ -151,14 +152,15 @@ def _write(path: Path, results: dict[str, Any]) -> None:
     import torch
     import torchvision
 
+    from profiling.machine import read_machine
     from supernet.checkpoint import write_json
     from supernet.page import Page
 
     versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
     versions["openvino"] = openvino.__version__
     ordered = dict(sorted(results.items()))
-    value = {"date": datetime.date.today().isoformat(), "side": SIDE, "versions": versions, "models": ordered}
-    write_json(value, path)
+    value = {"date": datetime.date.today().isoformat(), "machine": read_machine(), "side": SIDE}
+    write_json({**value, "versions": versions, "models": ordered}, path)
     rows = [_row(name, found) for name, found in ordered.items()]
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
     lines += [f"| {' | '.join(row)} |" for row in rows]
