@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ class Quality(ABC):
     def of_codes(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of many, shape (n,), where it is known without evaluating."""
         raise NotImplementedError
+
+    def standard_error(self, quality: float) -> float:
+        """Of a quality, from the number of images that it was judged on; 0 where it is exact."""
+        return 0.0
 
 
 class Macs(Quality):
@@ -78,7 +83,7 @@ class ValidationAccuracy(Quality):
 
         self.reestimator = reestimator
         self.images = evenly(splits.validation, n_images)
-        n = len(self.images)  # type: ignore[arg-type]
+        self.n_images = n = len(self.images)  # type: ignore[arg-type]
         is_part = n < len(splits.validation)  # type: ignore[arg-type]
         self.key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] + f"-{reestimator.n_samples}"
         self.key += f"-{n}" if is_part else ""
@@ -99,3 +104,6 @@ class ValidationAccuracy(Quality):
         top1 = accuracy(module, images_of(space, architecture, self.images))
         self.evaluations.put("accuracy", self.key, str(architecture), top1)
         return top1
+
+    def standard_error(self, quality: float) -> float:
+        return math.sqrt(quality * (1 - quality) / self.n_images)

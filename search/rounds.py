@@ -107,8 +107,13 @@ def run_round(
     """Returns the problem with all its candidates, and this round's finalists."""
     problem = search_problem(workshop, source, earlier, number)
     built_before = {f.built.architecture for f in before}
-    front = [c for c in problem.front() if c.architecture not in built_before]
+    front, rivals = (
+        [c for c in found if c.architecture not in built_before]
+        for found in (problem.front(), problem.rivals())
+    )
     chosen = pick_finalists(front, workshop.settings.finalists)
+    chosen += pick_finalists(rivals, workshop.settings.finalists - len(chosen))
+    chosen.sort(key=lambda c: c.latency_us)
     if not chosen:
         return problem, []
     rng = np.random.default_rng([workshop.settings.seed, number])

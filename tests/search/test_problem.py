@@ -150,3 +150,43 @@ def test_history_rises_to_the_hypervolume(space, quality, latency, rng):
     assert volumes[-1] == pytest.approx(problem.hypervolume())
     assert found[-1]["n_front"] == len(problem.front())
     assert len(history_of(problem, problem.reference(), n_points=7)) == 7
+
+
+class TestRivals:
+    """`accuracy` of four hundred images, whose standard error near 0.95 is 0.011."""
+
+    @pytest.fixture
+    def problem(self, space, quality, latency, rng) -> Problem:
+        quality.is_accuracy = True
+        quality.of = lambda a: 0.9 + 0.1 * ((space.macs(a) * 7919) % 1000) / 1000
+        quality.standard_error = lambda q: (q * (1 - q) / 400) ** 0.5
+        problem = Problem(space, quality, latency, 300)
+        problem.evaluate(np.unique(space.sample_codes(300, rng), axis=0))
+        return problem
+
+    def test_are_slower_and_cannot_be_told_from_the_most_accurate(self, problem, space):
+        best = max(problem.front(), key=lambda c: c.quality)
+        least = best.quality - (best.quality * (1 - best.quality) / 400) ** 0.5
+        expected = [
+            c
+            for c in problem.candidates.values()
+            if c.latency_us > best.latency_us and c.quality >= least and c.architecture != space.largest
+        ]
+        assert expected
+        assert problem.rivals() == sorted(expected, key=lambda c: c.latency_us)
+        assert not set(problem.rivals()) & set(problem.front())
+
+    def test_are_feasible(self, problem, space, quality, latency):
+        bound = float(np.median([c.latency_us for c in problem.candidates.values()]))
+        limited = Problem(space, quality, latency, 300, limits=[Limit("max_latency", "latency", bound, True)])
+        limited.evaluate(space.encode_all(problem.candidates))
+        found = limited.rivals()
+        assert found
+        assert all(c.latency_us <= bound for c in found)
+
+    def test_there_are_none_of_a_stand_in_or_of_an_exact_accuracy(self, problem, quality):
+        quality.standard_error = lambda q: 0.0
+        best = max(c.quality for c in problem.candidates.values())
+        assert all(c.quality == best for c in problem.rivals())
+        quality.is_accuracy = False
+        assert problem.rivals() == []

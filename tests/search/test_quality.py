@@ -131,3 +131,9 @@ def test_macs_are_a_declared_stand_in(space, rng):
         architecture = space.sample(rng)
         assert quality.of(architecture) == pytest.approx(space.macs(architecture) / 1e6)
     assert quality.of(space.largest) > quality.of(space.smallest)
+
+
+def test_the_standard_error_is_that_of_a_share_of_the_images(make, space):
+    assert make().standard_error(0.9) == pytest.approx((0.9 * 0.1 / 30) ** 0.5)
+    assert make().standard_error(1.0) == 0
+    assert Macs(space).standard_error(120.0) == 0
