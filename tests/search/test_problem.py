@@ -177,7 +177,7 @@ class TestRivals:
         assert not set(problem.rivals()) & set(problem.front())
 
     def test_are_feasible(self, problem, space, quality, latency):
-        bound = float(np.median([c.latency_us for c in problem.candidates.values()]))
+        bound = float(np.quantile([c.latency_us for c in problem.candidates.values()], 0.95))
         limited = Problem(space, quality, latency, 300, limits=[Limit("max_latency", "latency", bound, True)])
         limited.evaluate(space.encode_all(problem.candidates))
         found = limited.rivals()
