@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -29,19 +30,37 @@ def write_result(name: str, value: dict[str, Any], *, activity: dict[str, Any] |
     return path
 
 
+def read(path: Path) -> dict[str, Any]:
+    """A result."""
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def results(name: str) -> list[Path]:
+    """The results of a benchmark, those of CPUs with VNNI first, for INT8 is what this is about."""
+    return sorted(FOLDER.glob(f"{name}-*.json"), key=lambda path: ("-no-vnni-" in path.name, path.name))
+
+
+def where(path: Path) -> str:
+    """A result's place in the repository."""
+    return f"benchmarks/results/{path.name}"
+
+
 def link(name: str) -> str:
-    """Markdown's link to a result, for the README."""
-    return f"[file](benchmarks/results/{name})"
+    """Markdown's link to a result, from the repository's root."""
+    return f"[file]({where(FOLDER / name)})"
 
 
 def machine_text(value: dict[str, Any]) -> str:
     """The conditions of a result in words."""
+    version = value["machine"]["openvino"].split("-")[0]
+    return f"{cpu_text(value)}, OpenVINO {version}, {value['target']['threads']} thread(s)"
+
+
+def cpu_text(value: dict[str, Any]) -> str:
+    """The CPU of a result in words."""
     machine = value["machine"]
     kind = "VNNI" if has_vnni(machine) else "no VNNI"
-    version = machine["openvino"].split("-")[0]
-    threads = value["target"]["threads"]
-    cpu = f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind})"
-    return f"{cpu}, OpenVINO {version}, {threads} thread(s)"
+    return f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind})"
 
 
 def revision() -> str:

@@ -270,10 +270,10 @@ def _print(value: dict[str, Any], published: dict[str, Published], out: Console)
             theirs = network.offline_sps / base.offline_sps
             rows.append(
                 [network.label, f"{network.macs / 1e6:.0f}", f"{np.median(own['samples_per_s'][name]):.1f}",
-                 f"{ratio:.3f}", ends, f"{theirs:.3f}", f"{ratio / theirs - 1:+.1%}",
-                 f"{base.macs / network.macs:.2f}"]
+                 f"{network.offline_sps:.1f}", f"{ratio:.3f}", ends, f"{theirs:.3f}",
+                 f"{ratio / theirs - 1:+.1%}", f"{base.macs / network.macs:.2f}"]
             )  # fmt: skip
-        columns = ("network", "million MACs", "samples/s here", "ratio here", "95 % interval",
+        columns = ("network", "million MACs", "samples/s here", "published", "ratio here", "95 % interval",
                    "ratio published", "difference", "fewer MACs")  # fmt: skip
         cli.print_table(out, f"Offline{note}", columns, rows)
         out.print(
@@ -292,12 +292,21 @@ def _print(value: dict[str, Any], published: dict[str, Published], out: Console)
     if "server" in value:
         own = value["server"]
         rows = [
-            [network.label, f"{own['networks'][name]['value']:.1f}", own["networks"][name]["verdict"],
+            [network.label, f"{own['networks'][name]['value']:.1f}", f"{network.server_qps:.1f}",
+             own["networks"][name]["verdict"],
              f"{own['ratios'][name]['value']:.3f}", f"{network.server_qps / base.server_qps:.3f}",
              f"{own['networks'][name]['summary']['percentiles_ms']['99']:.1f}"]
             for name, network in published.items()
         ]  # fmt: skip
-        heads = ("network", "samples/s here", "LoadGen", "ratio here", "ratio published", "p99 ms")
+        heads = (
+            "network",
+            "samples/s here",
+            "published",
+            "LoadGen",
+            "ratio here",
+            "ratio published",
+            "p99 ms",
+        )
         cli.print_table(out, f"Server, p99 <= {own['bound_ms']:g} ms{note}", heads, rows)
         out.print(f"bound: {own['bound_reason']}", soft_wrap=True)
     if "search" in value:

@@ -129,14 +129,15 @@ class LayerTime:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What LoadGen said of one network. `is_valid` is its own verdict; `is_quick`: a short run, which is no
-    submission's."""
+    """What LoadGen said of one network. `is_valid` is its own verdict, `why` what made it another;
+    `is_quick`: a short run, which is no submission's."""
 
     network: str
     scenario: str
     metric: str
     value: float | None
     is_valid: bool
+    why: str
     is_quick: bool
 
 
@@ -287,6 +288,14 @@ def _layers(value: dict[str, Any]) -> tuple[tuple[LayerTime, ...], ...]:
     return tuple(tuple(LayerTime(**kernel) for kernel in network) for network in networks)
 
 
+def _why_invalid(one: dict[str, Any]) -> str:
+    if one.get("verdict") == "VALID" or "reason" in one:
+        return str(one.get("reason", ""))
+    checks = one.get("summary", {}).get("checks", {})
+    failed = [name.removesuffix(" satisfied").lower() for name, passed in checks.items() if not passed]
+    return f"not met: {', '.join(failed)}" if failed else "see its log"
+
+
 def _scenario(one: dict[str, Any]) -> Scenario:
     return Scenario(
         network=str(one["network"]),
@@ -294,5 +303,6 @@ def _scenario(one: dict[str, Any]) -> Scenario:
         metric=str(one.get("metric") or ""),
         value=one.get("value"),
         is_valid=one.get("verdict") == "VALID",
+        why=_why_invalid(one),
         is_quick=bool(one.get("is_quick")),
     )

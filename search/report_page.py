@@ -305,7 +305,7 @@ def _scenarios(page: Page, outcome: Outcome) -> None:
         )
     rows: list[list[str | Cell]] = []
     for one in outcome.scenarios:
-        verdict = Cell("VALID", tone="good") if one.is_valid else Cell("INVALID", tone="bad")
+        verdict = Cell("VALID", tone="good") if one.is_valid else Cell(f"INVALID: {one.why}", tone="bad")
         figure = "" if one.value is None else f"{one.value:,.1f} {one.metric}"
         rows.append([one.network, one.scenario, figure, verdict, "quick" if one.is_quick else "full"])
     page.table(("network", "scenario", "result", "LoadGen says", "run"), rows)

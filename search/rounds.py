@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Workshop", "make_problem", "run_round", "search_problem"]
 
-# Evaluations of a stand-in cost nothing, so a search may take many.
-STAND_IN_EVALUATIONS = 20_000
-
 
 @dataclass(frozen=True)
 class Workshop:
@@ -64,7 +61,7 @@ def make_problem(
         source.space,
         quality,
         source,
-        settings.evaluations or STAND_IN_EVALUATIONS,
+        settings.budget,
         on_evaluation,
         objectives=settings.objectives,
         limits=settings.constraints.limits(source.baseline_us, baseline_quality),
@@ -81,7 +78,7 @@ def search_problem(
 ) -> Problem:
     """Runs the algorithm; every new candidate says that it is of this round."""
     settings = workshop.settings
-    budget = settings.evaluations or STAND_IN_EVALUATIONS
+    budget = settings.budget
     with cli.progress(workshop.out) as bar:
         task = bar.add_task(f"searching ({settings.algorithm})", total=budget, note="")
         problem = make_problem(

@@ -42,6 +42,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     constraints."""
     from profiling.lock import measuring
     from profiling.machine import read_machine, read_target
+    from search.algorithms.registry import make_algorithm
     from search.files import search_value, write_search
     from search.finalists import build
     from search.latency import LatencySource
@@ -69,6 +70,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     material, quality = load_material(study, arguments.runs_dir, target, folder / "evaluations.sqlite")
     if source is not None and source.space != material.network.space:
         raise OvnasError("the predictor was trained for another space; collect and train again")
+    make_algorithm(settings.algorithm).require(material.network.space, settings.budget)
     partial = folder / "finalists.partial"  # an earlier search's files stay until this one is done
     shutil.rmtree(partial, ignore_errors=True)
     with measuring() if is_in_loop else nullcontext():
@@ -130,15 +132,10 @@ def _mlperf(value: dict[str, Any], workshop: Workshop, folder: Path) -> list[dic
     networks = [(name, Path(one["files"]["ir"])) for name, one in built.items()]
     settings = workshop.settings
     with workshop.lock(), cli.progress(workshop.out) as bar:
-        rows = measure_finalists(
+        return measure_finalists(
             networks, settings.mlperf, folder / "mlperf", bar,
             is_quick=settings.is_quick, bound_ms=settings.bound_ms,
         )  # fmt: skip
-    for row in rows:
-        if "reason" in row:
-            text = f"LoadGen, {row['network']}, {row['scenario']}: {row['reason']}"
-            workshop.out.print(text, soft_wrap=True)
-    return rows
 
 
 def _report(value: dict[str, Any], out: Console, folder: Path) -> None:

@@ -17,6 +17,8 @@ __all__ = ["MEASURE", "Settings", "add_options"]
 
 # In place of a predictor's name: the benchmark in the loop.
 MEASURE = "measure"
+# Evaluations of a stand-in cost nothing, so a search may take many.
+STAND_IN_EVALUATIONS = 20_000
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +86,11 @@ class Settings:
     is_quick: bool
     bound_ms: float
 
+    @property
+    def budget(self) -> int:
+        """Architectures that a search may evaluate."""
+        return self.evaluations or STAND_IN_EVALUATIONS
+
     @classmethod
     def of(cls, study: Study, arguments: argparse.Namespace) -> Settings:
         """Raises OvnasError for what makes no sense."""
@@ -100,7 +107,7 @@ class Settings:
             raise OvnasError(
                 f"--rounds refreshes a predictor, and --predictor {MEASURE} has none; leave it out"
             )
-        names = arguments.objectives.split(",") if arguments.objectives else section.objectives
+        names = section.objectives if arguments.objectives is None else arguments.objectives.split(",")
         return cls(
             predictor=arguments.predictor,
             algorithm=algorithm,
@@ -125,6 +132,11 @@ def _scenarios(text: str | None) -> tuple[str, ...]:
     return names
 
 
+def _given(option: str | None, of_study: str) -> str | None:
+    """What the command says, be it nothing, or the study; None if neither does."""
+    return option if option is not None else of_study or None
+
+
 def _constraints(section: SearchSection, arguments: argparse.Namespace, *, has_data: bool) -> Constraints:
     drop = arguments.max_accuracy_drop
     if drop is not None and not 0 <= drop < float("inf"):
@@ -133,14 +145,14 @@ def _constraints(section: SearchSection, arguments: argparse.Namespace, *, has_d
         raise OvnasError("--max-accuracy-drop needs data, and this study has none; give it a [data] section")
     if arguments.min_speedup is not None and not 0 < arguments.min_speedup < float("inf"):
         raise OvnasError(f"--min-speedup must be > 0, but got {arguments.min_speedup:g}")
-    latency = arguments.max_latency or section.max_latency
-    macs, size = arguments.max_macs or section.max_macs, arguments.max_size or section.max_size
+    latency = _given(arguments.max_latency, section.max_latency)
+    macs, size = _given(arguments.max_macs, section.max_macs), _given(arguments.max_size, section.max_size)
     if drop is None:
         drop = section.max_accuracy_drop
     return Constraints(
-        max_latency_us=parse_latency(latency, "--max-latency") if latency else None,
+        max_latency_us=None if latency is None else parse_latency(latency, "--max-latency"),
         min_speedup=arguments.min_speedup or section.min_speedup or None,
         max_accuracy_drop=drop if has_data else None,
-        max_macs=parse_count(macs, "--max-macs") if macs else None,
-        max_size_bytes=parse_size(size, "--max-size") if size else None,
+        max_macs=None if macs is None else parse_count(macs, "--max-macs"),
+        max_size_bytes=None if size is None else parse_size(size, "--max-size"),
     )

@@ -63,7 +63,7 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
     for run in outcome.scenarios:
         figure = "no figure" if run.value is None else f"{run.value:,.1f} {run.metric}"
         quick = ", a quick run" if run.is_quick else ""
-        word = "VALID" if run.is_valid else "INVALID"
+        word = "VALID" if run.is_valid else f"INVALID ({run.why})"
         out.print(f"LoadGen, {run.network}, {run.scenario}: {figure}, {word}{quick}", soft_wrap=True)
     if not outcome.is_accuracy:
         stand_in = "; MACs stood in for it" if "accuracy" in outcome.objectives else ""

@@ -116,21 +116,21 @@ class ChannelGroups:
             pieces.append(tuple(piece))
         return pieces
 
-    def unify(self, left: Dim, right: Dim, reason: str) -> Dim:
-        """Makes two dimensions of equal size one; what cannot be joined is fixed with `reason`."""
+    def unify(self, left: Dim, right: Dim, operation: str) -> Dim:
+        """Makes two dimensions of equal size one, as `operation` asks; what cannot be joined is fixed."""
         left, right = self.resolve(left), self.resolve(right)
         if left == right:
             return left
         pieces = self._aligned(left, right) if self.size(left) == self.size(right) else None
         if pieces is None:
-            self.freeze((left, right), reason)
+            self.freeze((left, right), f"{operation} joins channels of different make-up")
             return self.resolve(left)
         for a, b in zip(*pieces, strict=True):
             (one,), (other,) = self.resolve(a), self.resolve(b)
             if one.group is None or other.group is None:
-                self.freeze(((one,), (other,)), reason)
+                self.freeze(((one,), (other,)), f"{operation} ties them to fixed channels")
             else:
-                self._join(one, other, reason)
+                self._join(one, other, operation)
         return self.resolve(left)
 
     def _aligned(self, left: Dim, right: Dim) -> tuple[list[Dim], list[Dim]] | None:
@@ -190,18 +190,18 @@ class ChannelGroups:
             return (segment,)
         return self._expand(Segment(node.parent, segment.per_unit * node.units_per_parent))
 
-    def _join(self, a: Segment, b: Segment, reason: str) -> None:
+    def _join(self, a: Segment, b: Segment, operation: str) -> None:
         assert a.group is not None
         assert b.group is not None
         if a.group == b.group:
             if a.per_unit != b.per_unit:  # a group that would be tied to a multiple of itself
-                self.freeze(((a,), (b,)), reason)
+                self.freeze(((a,), (b,)), f"{operation} ties them to a multiple of themselves")
             return
         nodes = self._nodes
         unit = math.lcm(a.per_unit, b.per_unit)
         n_elements = nodes[a.group].n_units * a.per_unit
         if n_elements % unit:
-            self.freeze(((a,), (b,)), reason)
+            self.freeze(((a,), (b,)), f"{operation} joins them in units that do not fit")
             return
         first, second = sorted((a.group, b.group))
         name = nodes[first].whole if nodes[first].whole == nodes[second].whole else nodes[first].name

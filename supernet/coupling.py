@@ -79,7 +79,7 @@ class Coupling:
         """Records a parameter's dimensions; a shared module's calls must agree."""
         if name in self.parameters:
             pairs = zip(self.parameters[name], dims, strict=True)
-            dims = tuple(self.groups.unify(a, b, f"{name} is shared") for a, b in pairs)
+            dims = tuple(self.groups.unify(a, b, f"sharing {name}") for a, b in pairs)
         self.parameters[name] = dims
 
     def inputs_of(self, node: fx.Node) -> list[Dims]:

@@ -16,6 +16,7 @@ from supernet.coupling import Coupling, Dims
 from supernet.graph import TracedModel
 from supernet.rules import RULES
 from supernet.space import Segment
+from supernet.tracer import OF_SHAPES
 
 __all__ = ["follow_channels"]
 
@@ -65,6 +66,5 @@ def _key(coupling: Coupling, node: fx.Node) -> Any:
 
 
 def _is_size_query(node: fx.Node) -> bool:
-    return node.target in ("size", "dim", torch._assert) or (
-        node.target is getattr and node.args[1] in ("shape", "ndim", "device", "dtype")
-    )
+    asked = node.args[1] if node.target is getattr else node.target
+    return asked is torch._assert or asked in OF_SHAPES

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +11,8 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from supernet.errors import OvnasError
+from supernet.functional import as_modules
+from supernet.tracer import Tracer, first_sentence, is_question
 
 __all__ = ["Example", "TracedModel", "as_tuple", "reproduces", "shape_of", "trace"]
 
@@ -42,9 +41,10 @@ def as_tuple(example: Example) -> tuple[Tensor, ...]:
 def trace(model: nn.Module, example: Example) -> TracedModel:
     """Traces a copy of `model` in evaluation mode and records shapes with one run on `example`.
 
-    A submodule with data-dependent control flow becomes an opaque node. Arguments that the example does not
-    give have their defaults; parametrised weights become plain ones. Raises OvnasError where the model itself
-    cannot be traced or run, or its traced graph gives another output.
+    What its code asks of shapes is answered by the example's; a submodule that asks for the values of tensors
+    becomes an opaque node. Arguments that the example does not give have their defaults; parametrised weights
+    become plain ones. Raises OvnasError where the model itself cannot be traced or run, or its traced graph
+    gives another output.
     """
     model = copy.deepcopy(model).eval()
     inputs = as_tuple(example)
@@ -58,16 +58,16 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
             ) from error
     _make_plain(model)
     with torch.no_grad():
-        tracer = _Tracer(len(inputs))
+        tracer = Tracer([inputs, *_doubled(model, inputs)])
         try:
             graph = tracer.trace(model)
         except Exception as error:
             raise OvnasError(
-                "the model cannot be traced by torch.fx: its own forward depends on the values of "
-                f"tensors ({error}); move such code into a submodule, which then stays fixed"
+                f"the model's own forward cannot be traced by torch.fx ({first_sentence(error)}); move such "
+                "code into a submodule, which then stays fixed"
             ) from error
-        for node in reversed(graph.nodes):  # of `b, c, _, _ = x.size()`
-            if node.target is operator.getitem and not node.users:
+        for node in reversed(graph.nodes):  # of `b, c, _, _ = x.size()`, and what the tracer has answered
+            if is_question(node) and not node.users:
                 graph.erase_node(node)
         module = fx.GraphModule(model, graph)
         recorder = _ShapeRecorder(module)
@@ -75,6 +75,8 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
             actual = recorder.run(*inputs)
         except Exception as error:
             raise OvnasError(f"the model's traced graph does not run: {error}") from error
+        if as_modules(module, recorder.shapes):
+            actual = module(*inputs)
     if not _close(expected, actual):
         raise OvnasError("the traced graph gives another output than the model; is it random?")
     return TracedModel(module, recorder.shapes, tracer.opaque, recorder.passed)
@@ -103,48 +105,14 @@ def _make_plain(model: nn.Module) -> None:
             module.register_parameter(name, nn.Parameter(value))
 
 
-_EMPTY: dict[Any, Any] = {inspect.Parameter.VAR_POSITIONAL: (), inspect.Parameter.VAR_KEYWORD: {}}
-
-
-class _Tracer(fx.Tracer):
-    """Traces into every submodule that can be traced, and keeps the others as one node."""
-
-    def __init__(self, n_inputs: int) -> None:
-        super().__init__()
-        self.n_inputs = n_inputs
-        self.opaque: dict[str, str] = {}
-
-    def create_args_for_root(
-        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
-    ) -> tuple[Any, list[Any]]:
-        """Arguments behind the inputs are their defaults, and no inputs of the graph."""
-        function, arguments = super().create_args_for_root(root_fn, is_module, concrete_args)
-        parameters = inspect.signature(root_fn).parameters
-        for place in range(1 + self.n_inputs, len(arguments)):
-            node = arguments[place].node
-            parameter = parameters[str(node.target).lstrip("*")]
-            arguments[place] = _EMPTY.get(parameter.kind, parameter.default)
-            self.graph.erase_node(node)
-        return function, arguments
-
-    def call_module(
-        self,
-        m: nn.Module,
-        forward: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        path = self.path_of_module(m)
-        n_before, n_open = len(self.graph.nodes), len(self.module_stack)
-        try:
-            return super().call_module(m, forward, args, kwargs)
-        except Exception as error:
-            for node in list(self.graph.nodes)[: n_before - 1 : -1]:
-                self.graph.erase_node(node)
-            while len(self.module_stack) > n_open:  # the tracer leaves a failed module on its stack
-                self.module_stack.popitem()
-            self.opaque[path] = f"cannot be traced: {str(error).partition('. ')[0] or type(error).__name__}"
-            return self.create_proxy("call_module", path, args, kwargs)
+def _doubled(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+    """The inputs with a batch twice as large; none if the model takes no such batch."""
+    try:
+        doubled = tuple(torch.cat([x, x]) for x in inputs)
+        model(*doubled)
+    except Exception:
+        return []
+    return [doubled]
 
 
 class _ShapeRecorder(fx.Interpreter):

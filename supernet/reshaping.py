@@ -14,13 +14,13 @@ Dims = tuple[Dim, ...]
 
 
 def reshape(
-    groups: ChannelGroups, dims: Dims, shape: Sequence[int], *, varies: Sequence[bool], reason: str
+    groups: ChannelGroups, dims: Dims, shape: Sequence[int], *, varies: Sequence[bool], operation: str
 ) -> Dims | None:
     """Dimensions of a tensor of `dims` viewed in `shape`; None where they cannot be told.
 
     `varies` says of each of `shape` whether it follows the channels by itself (a -1, or a number computed
     from the tensor's sizes). Channels split into (a, b) with a constant are a pieces, which then must be
-    alike (the reason says why); with b constant they are bundles of b.
+    alike (`operation` asks it); with b constant they are bundles of b.
     """
     result: list[Dim] = []
     sizes = [groups.size(groups.resolve(dim)) for dim in dims]
@@ -30,7 +30,7 @@ def reshape(
             [dims[i] for i in inner],
             [shape[i] for i in outer],
             [varies[i] for i in outer],
-            reason,
+            operation,
         )
         if made is None:
             return None
@@ -58,13 +58,13 @@ def _chunks(sizes: Sequence[int], shape: Sequence[int]) -> list[tuple[list[int],
 
 
 def _chunk(
-    groups: ChannelGroups, inner: list[Dim], outer: list[int], varies: list[bool], reason: str
+    groups: ChannelGroups, inner: list[Dim], outer: list[int], varies: list[bool], operation: str
 ) -> list[Dim] | None:
     inner = [groups.resolve(dim) for dim in inner]
     if not any(groups.is_free(dim) for dim in inner):
         return [fixed(n) for n in outer]
     merged = _merged(groups, inner)
-    return None if merged is None else _divided(groups, merged, outer, varies, reason)
+    return None if merged is None else _divided(groups, merged, outer, varies, operation)
 
 
 def _merged(groups: ChannelGroups, dims: list[Dim]) -> Dim | None:
@@ -80,7 +80,7 @@ def _merged(groups: ChannelGroups, dims: list[Dim]) -> Dim | None:
 
 
 def _divided(
-    groups: ChannelGroups, dim: Dim, shape: list[int], varies: list[bool], reason: str
+    groups: ChannelGroups, dim: Dim, shape: list[int], varies: list[bool], operation: str
 ) -> list[Dim] | None:
     """A dimension viewed as several, the outermost first."""
     places = [i for i, n in enumerate(shape) if n > 1]
@@ -100,8 +100,8 @@ def _divided(
     if pieces is None:
         return None
     for piece in pieces[1:]:
-        groups.unify(pieces[0], piece, reason)
-    inner = _divided(groups, groups.resolve(pieces[0]), shape[first + 1 :], varies[first + 1 :], reason)
+        groups.unify(pieces[0], piece, operation)
+    inner = _divided(groups, groups.resolve(pieces[0]), shape[first + 1 :], varies[first + 1 :], operation)
     if inner is None:
         return None
     return [*[fixed(1)] * first, fixed(shape[first]), *inner]

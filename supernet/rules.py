@@ -42,8 +42,7 @@ def _binary(coupling: Coupling, node: fx.Node, x: Dims) -> Dims:
         elif coupling.groups.size(coupling.groups.resolve(b)) == 1:
             result.append(a)
         else:
-            reason = f"{coupling.operation(node)} joins channels of different make-up"
-            result.append(coupling.groups.unify(a, b, reason))
+            result.append(coupling.groups.unify(a, b, coupling.operation(node)))
     return tuple(result)
 
 

@@ -60,7 +60,7 @@ def _reshape(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     if len(listed) != len(shape) or not all(isinstance(v, (int, fx.Node)) for _, v in listed):
         return coupling.unknown(node)
     varies = [not isinstance(v, int) or v == -1 for _, v in listed]
-    result = reshape(coupling.groups, x, shape, varies=varies, reason=coupling.operation(node))
+    result = reshape(coupling.groups, x, shape, varies=varies, operation=coupling.operation(node))
     if result is None:
         return coupling.unknown(node)
     _record(coupling, node, listed, result)
@@ -69,13 +69,15 @@ def _reshape(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
 
 def _flatten(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     shape = coupling.shape(node)
-    result = reshape(coupling.groups, x, shape, varies=[True] * len(shape), reason=coupling.operation(node))
+    varies = [True] * len(shape)
+    result = reshape(coupling.groups, x, shape, varies=varies, operation=coupling.operation(node))
     return coupling.unknown(node) if result is None else result
 
 
 def _unflatten(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     shape = coupling.shape(node)
-    result = reshape(coupling.groups, x, shape, varies=[False] * len(shape), reason=coupling.operation(node))
+    varies = [False] * len(shape)
+    result = reshape(coupling.groups, x, shape, varies=varies, operation=coupling.operation(node))
     free = result is not None and any(coupling.groups.is_free(dim) for dim in result)
     return coupling.unknown(node) if result is None or free else result
 

@@ -73,9 +73,15 @@ def test_python_example_runs(tmp_path, write_study):
 
 def test_figures_are_those_of_the_results():
     result = subprocess.run(
-        [sys.executable, "benchmarks/readme.py", "--check"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "benchmarks/figures.py", "--check"], cwd=ROOT, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/FIGURES.md"])
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
 def test_study_in_readme_is_valid(tmp_path):

@@ -19,6 +19,9 @@ class Algorithm(ABC):
     """Spends a problem's budget. What it evaluates depends on the problem and on `rng` alone, so a search
     whose evaluations are kept can be started again and goes on where it was."""
 
+    def require(self, space: Space, budget: int) -> None:  # noqa: B027
+        """Raises OvnasError where it cannot search such a space with so many evaluations."""
+
     @abstractmethod
     def search(self, problem: Problem, rng: np.random.Generator) -> None:
         """Evaluates architectures, the largest and the smallest first, until the budget is spent or nothing

@@ -19,18 +19,22 @@ _MOST_COMBINATIONS = 20_000_000
 
 
 class Exhaustive(Algorithm):
-    """Evaluates the whole space. Raises OvnasError, naming both, if its size is above the limit: the
-    problem's budget, and LIMIT in any case."""
+    """Evaluates the whole space."""
 
-    def search(self, problem: Problem, rng: np.random.Generator) -> None:
-        size = round(10**problem.space.log10_size)
-        limit = min(LIMIT, problem.budget)
+    def require(self, space: Space, budget: int) -> None:
+        """Raises OvnasError, naming both, if the space's size is above the limit: the budget, and LIMIT in
+        any case."""
+        size = round(10**space.log10_size)
+        limit = min(LIMIT, budget)
         if size > limit:
             advice = f"; give --evaluations {size}" if size <= LIMIT else "; take guided"
             raise OvnasError(
                 f"an exhaustive search of this space needs {size:,} evaluations, but its limit is "
                 f"{limit:,}{advice}"
             )
+
+    def search(self, problem: Problem, rng: np.random.Generator) -> None:
+        self.require(problem.space, problem.budget)
         problem.evaluate(extremes(problem.space))
         problem.evaluate(enumerate_codes(problem.space))
 

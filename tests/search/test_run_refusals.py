@@ -74,6 +74,9 @@ def test_counts_must_be_positive(capsys, folder, option, value):
     [
         (("--objectives", "accuracy,speed"), "no objective 'speed'"),
         (("--max-latency", "8"), "--max-latency must be a latency like 8ms"),
+        (("--max-latency", ""), "--max-latency must be a latency like 8ms, 750us or 0.1s, but got ''"),
+        (("--max-macs", ""), "--max-macs must be a count"),
+        (("--objectives", ""), "no objective ''"),
         (("--min-speedup", "0"), "--min-speedup must be > 0"),
         (("--max-accuracy-drop", "-1"), "--max-accuracy-drop must be >= 0"),
         (("--max-size", "big"), "--max-size must be a size like 2MB"),
@@ -113,6 +116,12 @@ def test_predictor_for_another_target(capsys, folder, write_study):
 def test_predictor_of_another_space(capsys, folder, write_study):
     write_study(folder, data="none", space="max_dropped = 0")
     assert "another space" in refused(capsys, folder, "--predictor", "macs")
+
+
+def test_a_space_too_large_to_enumerate(capsys, folder, write_study):
+    options = ("--predictor", "macs", "--algorithm", "exhaustive", "--evaluations", "2")
+    write_study(folder, data="none")
+    assert "an exhaustive search of this space needs" in refused(capsys, folder, *options)
 
 
 def test_a_predictor_under_a_name_of_its_own(capsys, folder, write_study):

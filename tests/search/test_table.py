@@ -91,13 +91,18 @@ def test_what_is_bad_is_printed(found):
     value["finalists"][2]["measured"]["is_faster"] = False
     value["mlperf"] = [
         {"network": "baseline", "scenario": "server", "metric": "queries/s", "value": 1234.5,
-         "verdict": "INVALID", "is_quick": True}
+         "verdict": "INVALID", "is_quick": True,
+         "summary": {"checks": {"Min duration satisfied": False, "Min queries satisfied": True}}},
+        {"network": "finalist 1", "scenario": "server", "metric": "queries/s", "value": 0.0,
+         "verdict": "INVALID", "is_quick": False, "reason": "no rate is low enough"},
     ]  # fmt: skip
     text = printed(value)
     assert "finalist 1 breaks max_accuracy_drop: 1.70 > 1 points" in text
     assert any(line.startswith("measured outside") and "finalist 2" in line for line in text.splitlines())
     assert "not faster than the baseline beyond the noise: finalist 3\n" in text
-    assert "LoadGen, baseline, server: 1,234.5 queries/s, INVALID, a quick run" in text
+    quick = "LoadGen, baseline, server: 1,234.5 queries/s, INVALID (not met: min duration), a quick run\n"
+    assert quick in text
+    assert "finalist 1, server: 0.0 queries/s, INVALID (no rate is low enough)\n" in text
 
 
 def test_a_row_fits_on_one_line(found):

@@ -21,8 +21,8 @@ def test_joining_groups_of_different_units():
 def test_what_cannot_be_joined_is_fixed_with_the_reason():
     groups = ChannelGroups()
     a = groups.new("a", 8)
-    groups.unify((Segment(a, 1),), fixed(8), "because")
-    assert groups.describe(a)[2] == "because"
+    groups.unify((Segment(a, 1),), fixed(8), "add (stage1)")
+    assert groups.describe(a)[2] == "add (stage1) ties them to fixed channels"
 
 
 def test_a_group_cannot_be_a_multiple_of_itself():

@@ -1,0 +1,140 @@
+"""The README's table: what matters most of results/, a line each, good or bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from results_file import cpu_text, read, results, where
+
+from search.published import BASELINE, load_published
+
+__all__ = ["summary"]
+
+Value = dict[str, Any]
+
+
+def summary() -> str:
+    """One line a benchmark, of the first machine that has it: those with VNNI come first."""
+    lines, cpus = [], []
+    for name, tell in _LINES:
+        for path in results(name)[:1]:
+            value = read(path)
+            cpus += [cpu_text(value)] if "machine" in value else []
+            lines += [f"| {what} | {told} ([file]({where(path)})) |" for what, told in tell(value)]
+    head = f"measured on {cpus[0]}" if len(set(cpus)) == 1 else "measured"
+    return "\n".join([f"| what | {head} |", "|---|---|", *lines])
+
+
+def _zoo(value: Value) -> Iterator[tuple[str, str]]:
+    models = value["models"].values()
+    passed = sum(not found["faults"] for found in models)
+    version = value["versions"]["torchvision"].partition("+")[0]
+    yield (
+        f"classification models of torchvision {version} that become super-networks, all checks passed",
+        f"{passed} of {len(models)}",
+    )
+
+
+def _accuracies(value: Value) -> Iterator[tuple[str, str]]:
+    found, largest = value["accuracy"], value["accuracy"]["largest"]["macs"]
+    small = found["smallest"]
+    yield (
+        f"super-network of `{value['study']}`, test accuracy",
+        f"pre-trained {found['pretrained']['test']:.1%}, largest {found['largest']['test']:.1%}, smallest "
+        f"({small['macs'] / largest:.0%} of the MACs) {small['test']:.1%}",
+    )
+
+
+def _repeatability(value: Value) -> Iterator[tuple[str, str]]:
+    own = next(found for name, found in reversed(value["estimators"].items()) if "ovnas" in name)
+    beside = "beside a busy process" if value["disturbed"] else "on a quiet machine"
+    yield (
+        f"{value['networks']} sub-networks of `{value['study']}` measured in two processes, {beside}",
+        f"differ by {own['mean_absolute_difference']:.2%}, Kendall tau {own['kendall_tau']:.3f}",
+    )
+
+
+def _sliced(value: Value) -> Iterator[tuple[str, str]]:
+    yield (
+        f"sliced INT8 graphs of `{value['study']}` that execute the kernels of the slow road's",
+        f"{value['same_kernels']} of {value['n_networks']}, in {value['slice_and_compile_twice_s']:.2f} s "
+        f"each (slow road: {value['slow_road_s']:.1f} s)",
+    )
+
+
+def _benchmark_app(value: Value) -> Iterator[tuple[str, str]]:
+    kept = value["worst_of_kept"]
+    yield (
+        "what is learned from, beside `benchmark_app`",
+        f"differs by at most {kept['latency']:.1%} (latency), {kept['throughput']:.1%} (throughput)",
+    )
+
+
+def _kill(value: Value) -> Iterator[tuple[str, str]]:
+    lost = sum(value[name] for name in ("lost", "lost_repeats", "doubled", "cut", "corrupt"))
+    yield f"networks lost, doubled or damaged by {len(value['kills'])} kills (-9) of a collection", f"{lost}"
+
+
+def _predicted(value: Value) -> Iterator[tuple[str, str]]:
+    name, found = next(iter(value["predictors"].items()))
+    own, ceiling = found["network"], value["ceiling"]["mape"]
+    seen = " and ".join(f"`{study}`" for study in value["studies"])
+    judged = " and ".join(f"`{study}`" for study in value["judged_on"])
+    learned = f"{value['counts']['train_networks']} networks" + ("" if judged == seen else f" of {seen}")
+    yield (
+        f"latency of {value['counts']['test_networks']} sub-networks of {judged}, predicted by `{name}` from "
+        f"{learned}",
+        f"off by {own['mape']:.2%} on the mean, Kendall tau {own['kendall_tau']:.3f}"
+        + ("" if ceiling is None else f"; measured twice: {ceiling:.2%}"),
+    )
+
+
+def _speed(value: Value) -> Iterator[tuple[str, str]]:
+    yield (
+        "architectures scored a second on one core",
+        f"{value['architectures_per_s'] / 1e6:.1f} million",
+    )
+
+
+def _published(value: Value) -> Iterator[tuple[str, str]]:
+    networks = load_published()
+    base = networks[BASELINE].offline_sps
+    ratios = [
+        f"{name} {value['offline']['ratios'][name]['value']:.2f}x "
+        f"({network.offline_sps / base:.2f}x published)"
+        for name, network in networks.items()
+        if name != BASELINE
+    ]
+    yield (
+        f"the published ResNet-50 sub-networks under LoadGen Offline{', quick' if value['is_quick'] else ''}",
+        ", ".join(ratios),
+    )
+    if "search" in value:
+        search = value["search"]
+        best = max(
+            found["speedup"]
+            for chosen, found in zip(search["chosen"], search["modes"]["latency"]["found"], strict=True)
+            if chosen["instead_of"] == "A"
+        )
+        own = search["modes"]["latency"]["published"]["A"]["speedup"]
+        yield (
+            "what a search finds within the MACs of A "
+            f"({search['macs'][BASELINE] / search['macs']['A']:.2f}x fewer than ResNet-50's), latency",
+            f"{best:.2f}x as fast as ResNet-50, where A itself is {own:.2f}x",
+        )
+
+
+_LINES: tuple[tuple[str, Callable[[Value], Iterator[tuple[str, str]]]], ...] = (
+    ("zoo_coverage", _zoo),
+    ("supernet_accuracies-cifar10", _accuracies),
+    ("repeatability-resnet50-[!d]*", _repeatability),
+    ("repeatability-resnet50-disturbed", _repeatability),
+    ("sliced_oracle-resnet50", _sliced),
+    ("benchmark_app-resnet50", _benchmark_app),
+    ("kill-digits", _kill),
+    ("predictor_accuracy-resnet50-1-threads", _predicted),
+    ("predictor_accuracy-resnet18-unseen-by-resnet50+mobilenet_v2-1-threads", _predicted),
+    ("compiled_speed-resnet50-xgb", _speed),
+    ("mlperf_v20-quick", _published),
+)

@@ -1,0 +1,117 @@
+"""Layers that are called as functions are elastic like the modules that they are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from supernet import generate
+from supernet.checks import check
+
+IMAGES = torch.randn(2, 3, 16, 16)
+
+
+class PaddedConv(nn.Conv2d):
+    """Pads as TensorFlow does: by the size of the map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        missing = [max((-(-n // 2) - 1) * 2 + 3 - n, 0) for n in (height, width)]
+        if any(n > 0 for n in missing):
+            x = F.pad(x, [missing[1] // 2, missing[1] - missing[1] // 2, missing[0] // 2, 1])
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class NormAct(nn.BatchNorm2d):
+    """A normalisation with its activation."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch._assert(x.ndim == 4, "images, please")
+        x = F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, self.eps
+        )
+        return self.act(x)
+
+
+class Bare(nn.Module):
+    """Parameters of its own, and several layers of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(32, 32, 3, 3) / 10)
+        self.scale, self.shift = nn.Parameter(torch.ones(32)), nn.Parameter(torch.zeros(32))
+        self.expand, self.bias = nn.Parameter(torch.randn(64, 32) / 10), nn.Parameter(torch.zeros(64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(F.conv2d(x, self.kernel, padding=1), self.kernel, padding=1).relu()
+        x = F.group_norm(x, 8, self.scale, self.shift)
+        return F.linear(x.mean((2, 3)), self.expand, bias=self.bias).relu()
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm = PaddedConv(3, 32, 3, stride=2), NormAct(32)
+        self.bare = Bare()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.bare(self.norm(self.stem(x))))
+
+
+def test_functional_layers_are_elastic() -> None:
+    model = Net().eval()
+    network = generate(model, IMAGES)
+    space = network.space
+    assert [layer.name for layer in space.layers] == [
+        "stem", "bare.kernel", "bare.kernel", "bare.expand", "head",
+    ]  # fmt: skip
+    assert {group.name for group in space.groups if group.slot is not None} >= {"stem", "bare.expand"}
+    assert space.macs(space.largest) == 8 * 8 * (27 * 32 + 2 * 9 * 32 * 32) + 32 * 64 + 640
+    assert check(network, model(IMAGES), IMAGES, n=4).faults == ()
+
+
+def test_a_functional_normalisation_learns_in_training() -> None:
+    network = generate(Net().eval(), IMAGES)
+    norm = network.module.get_submodule("norm")
+    before = norm.running_mean.clone()
+    network.train()(IMAGES)
+    assert not torch.equal(norm.running_mean, before)
+    assert {"stem.weight", "norm.running_var", "bare.kernel.weight"} <= set(network.module.state_dict())
+
+
+def test_a_computed_weight_stays_what_it_is() -> None:
+    class Standardised(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+            return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+    model = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), Standardised(32, 16, 3), nn.Conv2d(16, 8, 3)).eval()
+    network = generate(model, IMAGES)
+    assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
+
+
+@pytest.mark.parametrize("other", ["settings", "another use"])
+def test_a_weight_with_two_uses_stays_a_parameter(other: str) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 3, 3, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.conv2d(x, self.weight, padding=1)
+            if other == "settings":
+                return F.conv2d(x, self.weight, padding=0)
+            return x * self.weight.mean()
+
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), Twice()).eval()
+    network = generate(model, IMAGES)
+    assert "1.weight" in network.module.state_dict()
+    assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
