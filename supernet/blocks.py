@@ -128,9 +128,11 @@ def _immediate_dominators(nodes: list[fx.Node]) -> dict[fx.Node, fx.Node]:
     """Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm" (2001), for a graph in order."""
     order = {node: i for i, node in enumerate(nodes)}
     dominators: dict[fx.Node, fx.Node] = {}
+    constants: set[fx.Node] = set()  # parameters, and what is made of them alone
     for node in nodes:
-        sources = [n for n in node.all_input_nodes if n.op != "get_attr"]
+        sources = [n for n in node.all_input_nodes if n not in constants]
         if not sources:
+            constants |= {node} if node.op != "placeholder" else set()
             continue
         common: fx.Node | None = sources[0]
         for source in sources[1:]:

@@ -238,7 +238,7 @@ def _getitem(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
             result.append(fixed(next(shape)))
             continue
         dim = next(rest)
-        if part == slice(None):
+        if isinstance(part, slice) and _takes_all(part, coupling.groups.size(dim)):
             result.append(dim)
             next(shape)
             continue
@@ -248,14 +248,20 @@ def _getitem(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     return tuple(result)
 
 
+def _takes_all(part: slice, size: int) -> bool:
+    """Whether a slice takes all of `size` elements, and so of fewer."""
+    stop = size if part.stop is None else part.stop
+    return part.start in (None, 0) and isinstance(stop, int) and stop >= size and part.step in (None, 1)
+
+
 def _pad(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     amounts = _argument(node, 1, "pad")
-    if not isinstance(amounts, (list, tuple)) or not all(isinstance(n, int) for n in amounts):
+    if not isinstance(amounts, (list, tuple)):
         return coupling.unknown(node)
     result, shape = list(x), coupling.shape(node)
     for place in range(len(amounts) // 2):
         axis = len(x) - 1 - place
-        if any(amounts[2 * place : 2 * place + 2]):
+        if any(not isinstance(n, int) or n for n in amounts[2 * place : 2 * place + 2]):
             coupling.groups.freeze((x[axis],), f"{coupling.operation(node)} pads them")
             result[axis] = fixed(shape[axis])
     return tuple(result)

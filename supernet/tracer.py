@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 __all__ = ["OF_SHAPES", "Tracer", "first_sentence", "is_question"]
@@ -20,7 +21,7 @@ OF_SHAPES = frozenset((
 _PURE = frozenset((
     getattr, operator.getitem, operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
     operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.neg,
-    operator.pow, math.sqrt, math.ceil, math.floor,
+    operator.pow, math.sqrt, math.ceil, math.floor, torch._assert,
 ))  # fmt: skip
 _EMPTY: dict[Any, Any] = {inspect.Parameter.VAR_POSITIONAL: (), inspect.Parameter.VAR_KEYWORD: {}}
 
@@ -60,7 +61,7 @@ class Tracer(fx.Tracer):
     """
 
     def __init__(self, probes: Sequence[tuple[Tensor, ...]]) -> None:
-        super().__init__()
+        super().__init__(param_shapes_constant=True)
         self.opaque: dict[str, str] = {}
         self._probes = probes
         self._runs: list[fx.Interpreter] = []
@@ -168,7 +169,7 @@ def first_sentence(error: Exception) -> str:
 
 
 def is_question(node: fx.Node) -> bool:
-    """Whether a node asks for shapes, or computes a value of its own without changing another."""
+    """Whether a node asks or asserts something, or computes a value of its own without changing another."""
     if node.op == "call_method":
         return node.target in OF_SHAPES
     return node.op == "call_function" and node.target in _PURE
