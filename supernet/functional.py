@@ -123,7 +123,9 @@ def _bound(node: fx.Node) -> dict[str, Any]:
 def _convolution(kind: type[nn.Module]) -> Callable[[dict[str, Any]], _Made]:
     def make(values: dict[str, Any]) -> _Made:
         weight, groups = values["weight"], values.get("groups", 1)
-        options = {name: values[name] for name in ("stride", "padding", "dilation") if name in values}
+        options: dict[str, Any] = {
+            name: values[name] for name in ("stride", "padding", "dilation") if name in values
+        }
         return kind, {
             "in_channels": weight.shape[1] * groups,
             "out_channels": weight.shape[0],

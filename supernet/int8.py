@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from supernet.errors import OvnasError
 from supernet.graph import Example, as_tuple
+from supernet.tracer import is_question
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,15 +43,15 @@ def convert_with_taps(
     import openvino as ov
     from openvino.passes import ConstantFolding, Manager
 
-    n_kept = 0
+    n_kept, inputs = 0, as_tuple(example_input)
     if isinstance(module, fx.GraphModule):
         if taps:
             module = copy.deepcopy(module)
             _add_outputs(module, taps)  # before folding, which moves a BatchNorm's readers to its convolution
         module = fold_batchnorm(module)
+        _fix_paddings(module, inputs)
         n_kept = _keep_layers(module)
     module = module.eval()
-    inputs = as_tuple(example_input)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.jit").setLevel(logging.ERROR)
@@ -148,6 +150,25 @@ def fold_batchnorm(module: fx.GraphModule) -> fx.GraphModule:
         module.graph.erase_node(node)
     module.recompile()
     return module
+
+
+def _fix_paddings(module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> None:
+    """Paddings that the graph computes from shapes become constants, for a static model has them but once:
+    OpenVINO does not fold what conversion makes of them."""
+    pads = [n for n in module.graph.nodes if n.target is F.pad and len(n.all_input_nodes) > 1]
+    if not pads:
+        return
+    run = fx.Interpreter(module, garbage_collect_values=False)
+    with torch.no_grad():
+        run.run(*(x.clone() for x in inputs))
+    numbers = {node: value for node, value in run.env.items() if isinstance(value, int)}
+    for node in pads:
+        node.args = fx.map_arg(node.args, lambda n: numbers.get(n, n))
+        node.kwargs = fx.map_arg(node.kwargs, lambda n: numbers.get(n, n))
+    for node in reversed(module.graph.nodes):
+        if is_question(node) and not node.users:
+            module.graph.erase_node(node)
+    module.recompile()
 
 
 def _keep_layers(module: fx.GraphModule) -> int:

@@ -106,7 +106,7 @@ def _reshape(coupling: Int8Coupling, node: Any, sources: Sources, shape: Shape) 
     made = None
     if target.get_type_name() == "Constant":
         varies = [int(n) == -1 for n in target.data]
-        made = reshape(groups, x, shape, varies=varies, reason="")
+        made = reshape(groups, x, shape, varies=varies, operation="")
     # Where channels would have to be cut or joined anew, the graph is not what the space describes.
     if made is None or groups.n_groups != len(coupling.space.groups):
         coupling.require_fixed(node, [x])

@@ -230,6 +230,13 @@ def _getitem(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
         parts[place : place + 1] = [slice(None)] * (len(x) - n_taken)
     else:
         parts += [slice(None)] * (len(x) - n_taken)
+    if None not in parts:
+        sizes = [coupling.groups.size(dim) for dim in x]
+        partial = [i for i, part in enumerate(parts) if not _takes_all(part, sizes[i])]
+        if len(partial) == 1 and coupling.groups.is_free(x[partial[0]]):
+            cropped = _crop(coupling, node, x, partial[0], parts[partial[0]])
+            if cropped is not None:
+                return cropped
     shape = iter(coupling.shape(node))
     result: list[Dim] = []
     rest = iter(x)
@@ -248,10 +255,38 @@ def _getitem(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     return tuple(result)
 
 
-def _takes_all(part: slice, size: int) -> bool:
-    """Whether a slice takes all of `size` elements, and so of fewer."""
+def _takes_all(part: Any, size: int) -> bool:
+    """Whether an index takes all of `size` elements, and so of fewer."""
+    if not isinstance(part, slice):
+        return False
     stop = size if part.stop is None else part.stop
     return part.start in (None, 0) and isinstance(stop, int) and stop >= size and part.step in (None, 1)
+
+
+def _crop(coupling: Coupling, node: fx.Node, x: Dims, axis: int, part: Any) -> Dims | None:
+    """Consecutive channels become a piece of a split, so that it and the rest may shrink on their own; None
+    where that cannot be."""
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        return None
+    if not all(end is None or isinstance(end, int) for end in (part.start, part.stop)):
+        return None
+    start, stop, _ = part.indices(coupling.groups.size(x[axis]))
+    sizes = [start, stop - start, coupling.groups.size(x[axis]) - stop]
+    if sizes[1] <= 0:
+        return None
+    place = 0 if start == 0 else 1
+    sizes = [n for n in sizes if n]
+    if coupling.groups.cut(x[axis], sizes) is None:
+        return None
+    source = node.all_input_nodes[0]
+    with node.graph.inserting_before(node):
+        split = node.graph.call_function(torch.split, (source, sizes), {"dim": axis})
+    shape = coupling.shape(source)
+    coupling.traced.shapes[split.name] = [(*shape[:axis], n, *shape[axis + 1 :]) for n in sizes]
+    pieces: list[Dims] = _pieces(coupling, split, x, axis, sizes)
+    coupling.dims[split.name] = pieces
+    node.args = (split, place)
+    return pieces[place]
 
 
 def _pad(coupling: Coupling, node: fx.Node, x: Dims) -> Any:

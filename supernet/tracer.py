@@ -77,14 +77,14 @@ class Tracer(fx.Tracer):
 
     def iter(self, obj: fx.Proxy) -> Iterator[fx.Proxy]:
         """The items of a shape, or of several tensors, each a node of its own."""
-        return iter([obj[place] for place in range(self.length(obj))])
+        return iter([operator.getitem(obj, place) for place in range(self.length(obj))])
 
     def length(self, obj: fx.Proxy) -> int:
         """How many items a shape, a tensor or several tensors have."""
         values = self._values(obj.node)
         if not all(isinstance(value, (tuple, list, Tensor)) for value in values):
             raise fx.proxy.TraceError(f"{obj.node.name} has no length")
-        return self._agreed(obj.node, [len(value) for value in values])
+        return int(self._agreed(obj.node, [len(value) for value in values]))
 
     def number(self, obj: fx.Proxy) -> int | float:
         """The number that was computed of shapes alone."""

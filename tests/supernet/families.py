@@ -353,6 +353,50 @@ class UNet(nn.Module):
         return self.mask(y), self.depth(y)
 
 
+class SamePadding(nn.Conv2d):
+    """Pads by the map's size, as TensorFlow does, and calls its convolution as a function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        missing = [(-(-n // 2) - 1) * 2 + 3 - n for n in x.shape[-2:]]
+        if any(n > 0 for n in missing):
+            x = F.pad(x, [missing[1] // 2, missing[1] - missing[1] // 2, missing[0] // 2, 1])
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class NormAct(nn.BatchNorm2d):
+    """A normalisation and its activation, called as functions, with an assertion."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch._assert(x.ndim == 4, "images, please")
+        mean, variance = self.running_mean, self.running_var
+        x = F.batch_norm(x, mean, variance, self.weight, self.bias, self.training, 0.1, self.eps)
+        return F.relu(x)
+
+
+class DualPath(nn.Module):
+    """The first channels are added to the input's, the others appended (Chen et al. 2017)."""
+
+    def __init__(self, channels: int, added: int, appended: int) -> None:
+        super().__init__()
+        self.added = added
+        self.branch = nn.Sequential(
+            unit(channels, 32, 1), unit(32, 32, 3, groups=4), nn.Conv2d(32, added + appended, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.branch(x)
+        both = x[:, : self.added] + y[:, : self.added]
+        return torch.cat([both, x[:, self.added :], y[:, self.added :]], 1)
+
+
+def dual_path() -> nn.Module:
+    return nn.Sequential(
+        *(SamePadding(3, 24, 3, 2, bias=False), NormAct(24)),
+        *(DualPath(24, 16, 8), DualPath(32, 16, 8), NormAct(40)),
+        *classifier(40),
+    )
+
+
 FAMILIES: dict[str, Family] = {
     "resnet": Family(resnet, n_runs=2, n_kernels=1),
     "resnext": Family(lambda: resnet(groups=4), n_runs=2, n_kernels=1),
@@ -370,4 +414,5 @@ FAMILIES: dict[str, Family] = {
     "regnet": Family(lambda: resnet(groups=2, excite=True), n_runs=2, n_kernels=1),
     "convnext": Family(convnext, n_runs=2, n_kernels=3),
     "unet": Family(UNet, n_kernels=1),
+    "dual_path": Family(dual_path),
 }

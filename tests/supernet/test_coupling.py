@@ -272,6 +272,19 @@ def test_opaque_submodules_are_fixed_and_no_more_than_they(randomise):
     assert [slot.name for slot in network.space.slots] == ["0", "1.2", "2"]
 
 
+def test_channels_that_are_cropped_shrink_on_their_own(lambda_model, randomise):
+    def dual(s, x):
+        """As in a dual path network: some channels are added, the others appended."""
+        y = s.a(x)
+        z = s.c(F.relu(y))
+        return s.b(torch.cat([y[:, :8] + z[:, :8], y[:, 8:], z[:, 8:12], z[:, -4:]], 1))
+
+    model = lambda_model(dual, a=conv(3, 16), c=conv(16, 16), b=conv(24, 4))
+    network = never_wrong(model, IMAGE, randomise)
+    assert reasons(network).keys() == {"b"}
+    assert [slot.name for slot in network.space.slots] == ["a[0]", "a[1]", "c[1][0]", "c[1][1]"]
+
+
 def test_squeeze_excite_may_be_expanded_as_its_map(lambda_model, randomise):
     def excited(s, x):
         b, c, _, _ = x.size()

@@ -158,7 +158,7 @@ def test_a_dropped_run_leaves_one_quantiser_in_a_row(randomise):
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenet_v3", "efficientnet", "shufflenet_v2", "inception", "unet", "regnet"]
+    "name", ["mobilenet_v3", "efficientnet", "shufflenet_v2", "inception", "unet", "regnet", "dual_path"]
 )
 def test_families_slice_to_the_extracted_shapes(name, randomise):
     """Elastic kernels, splits and shuffles, normalisations of groups, transposed convolutions."""

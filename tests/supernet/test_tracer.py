@@ -74,7 +74,14 @@ class AsksChannels(Base):
         return x if x.shape[1] == self.second[0].in_channels else x * 2
 
 
-@pytest.mark.parametrize("kind", [Asserts, Pads, Iterates, SumsSplit, Counts, AsksChannels])
+class TakesAll(Base):
+    """Drops what is too much, as GhostNet does, where nothing is."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return x[:, :32, 0:16]
+
+
+@pytest.mark.parametrize("kind", [TakesAll, Asserts, Pads, Iterates, SumsSplit, Counts, AsksChannels])
 def test_questions_about_shapes_are_answered(kind: type[Base]) -> None:
     model = kind().eval()
     network = generate(model, IMAGES)
@@ -89,6 +96,24 @@ def test_a_network_takes_any_batch(batch: int) -> None:
     network = generate(model, IMAGES)
     images = torch.randn(batch, 3, 16, 16)
     torch.testing.assert_close(network(images), model(images))
+
+
+def test_an_assertion_within_a_block_does_not_keep_it_from_being_dropped() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(32, 32, 3, padding=1)
+            self.scale = nn.Parameter(torch.full((32,), 0.5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            torch._assert(y.ndim == 4, "images, please")
+            return x + y * self.scale.reshape(1, -1, 1, 1)
+
+    model = nn.Sequential(nn.Conv2d(3, 32, 3), Block(), Block(), nn.Conv2d(32, 10, 3)).eval()
+    network = generate(model, IMAGES)
+    assert [slot.choices for slot in network.space.slots if slot.kind == "depth"] == [(0, 1, 2)]
+    holds(network, model)
 
 
 def holds(network: ElasticNetwork, model: nn.Module) -> None:
