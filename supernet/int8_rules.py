@@ -192,6 +192,16 @@ def _pad(coupling: Int8Coupling, node: Any, sources: Sources, shape: Shape) -> D
     return tuple(fixed(shape[i]) if i in padded else dim for i, dim in enumerate(x))
 
 
+def _slice(coupling: Int8Coupling, node: Any, sources: Sources, shape: Shape) -> Dims:
+    """What takes everything does so in narrower networks too."""
+    x = sources[0]
+    assert x is not None
+    if shape == tuple(node.get_input_shape(0)):
+        return x
+    coupling.require_fixed(node, [x])
+    return _fixed(shape)
+
+
 def _concatenation(coupling: Int8Coupling, node: Any, sources: Sources, shape: Shape) -> Dims:
     data = [dims for dims in sources if dims is not None]
     if len(data) != len(sources):
@@ -224,6 +234,7 @@ INT8_RULES: dict[str, Int8Rule] = {
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Pad": _pad,
+    "Slice": _slice,
     **dict.fromkeys(SPLITS, _splitting),
     "AdaptiveAvgPool": _spatial,
     "AdaptiveMaxPool": _spatial,

@@ -385,6 +385,7 @@ class DualPath(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.branch(x)
+        y = y[:, : self.branch[-1].out_channels]  # all, as in GhostNet
         both = x[:, : self.added] + y[:, : self.added]
         return torch.cat([both, x[:, self.added :], y[:, self.added :]], 1)
 
