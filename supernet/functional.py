@@ -34,6 +34,9 @@ def as_modules(traced: fx.GraphModule, shapes: dict[str, Any]) -> bool:
     """Replaces calls of functional layers whose weights are parameters by calls of modules with these
     parameters, at the place of the module that owned them where they are all it has. Nodes keep their names;
     `shapes` are their outputs'. Whether there were any."""
+    for node in traced.graph.nodes:
+        if node.op == "call_function" and node.target in _FUNCTIONS:
+            _fold_weight(traced, node)
     calls: dict[str, list[fx.Node]] = {}
     for node in traced.graph.nodes:
         if node.op == "call_function" and node.target in _FUNCTIONS:
@@ -45,6 +48,60 @@ def as_modules(traced: fx.GraphModule, shapes: dict[str, Any]) -> bool:
         traced.graph.lint()
         traced.recompile()
     return any(replaced)
+
+
+def _fold_weight(traced: fx.GraphModule, node: fx.Node) -> None:
+    """A weight that is computed of parameters alone (weight standardisation) becomes a parameter, in place of
+    the one that has its shape, with the value that it has."""
+    weight = _bound(node).get(_FUNCTIONS[node.target].key)
+    if not isinstance(weight, fx.Node) or weight.op == "get_attr":
+        return
+    made = _constant_nodes(weight)
+    if made is None:
+        return
+    value = _value(traced, weight)
+    for source in made:
+        if source.op == "get_attr" and _attribute(traced, str(source.target)).shape == value.shape:
+            break
+    else:
+        return
+    if not set(source.users) <= made:
+        return
+    path, _, name = str(source.target).rpartition(".")
+    traced.get_submodule(path).register_parameter(name, nn.Parameter(value.detach().clone()))
+    node.replace_input_with(weight, source)
+    for one in sorted(made, reverse=True):
+        if one is source or one.users:
+            continue
+        traced.graph.erase_node(one)
+        if one.op == "get_attr" and not any(n.target == one.target for n in traced.graph.nodes):
+            path, _, name = str(one.target).rpartition(".")
+            delattr(traced.get_submodule(path), name)
+
+
+def _constant_nodes(node: fx.Node) -> set[fx.Node] | None:
+    """A node and all that it is made of, if those are parameters; else None."""
+    found, stack = set(), [node]
+    while stack:
+        one = stack.pop()
+        if one in found:
+            continue
+        if one.op != "get_attr" and not one.all_input_nodes:
+            return None
+        found.add(one)
+        stack += one.all_input_nodes
+    return found
+
+
+def _value(traced: fx.GraphModule, node: fx.Node) -> Tensor:
+    """What a node of parameters alone gives."""
+    if node.op == "get_attr":
+        return _attribute(traced, str(node.target))
+    arguments, options = fx.map_arg((node.args, node.kwargs), lambda n: _value(traced, n))
+    if node.op == "call_method":
+        return getattr(arguments[0], str(node.target))(*arguments[1:], **options)  # type: ignore[no-any-return]
+    target = traced.get_submodule(str(node.target)) if node.op == "call_module" else node.target
+    return target(*arguments, **options)  # type: ignore[no-any-return,operator]
 
 
 def _replace(traced: fx.GraphModule, key: str, nodes: list[fx.Node], shapes: dict[str, Any]) -> bool:

@@ -87,13 +87,39 @@ def test_a_functional_normalisation_learns_in_training() -> None:
     assert {"stem.weight", "norm.running_var", "bare.kernel.weight"} <= set(network.module.state_dict())
 
 
-def test_a_computed_weight_stays_what_it_is() -> None:
+def test_a_weight_computed_of_parameters_becomes_one() -> None:
     class Standardised(nn.Conv2d):
+        """As in networks without normalisation (Brock et al. 2021)."""
+
+        def __init__(self, inputs: int, outputs: int) -> None:
+            super().__init__(inputs, outputs, 3)
+            self.gain = nn.Parameter(torch.rand(outputs, 1, 1, 1))
+
         def forward(self, x: Tensor) -> Tensor:
             weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+            weight = F.batch_norm(
+                weight.reshape(1, self.out_channels, -1), None, None, self.gain.view(-1), training=True
+            ).reshape_as(self.weight)
             return F.conv2d(x, weight, self.bias, self.stride, self.padding)
 
-    model = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), Standardised(32, 16, 3), nn.Conv2d(16, 8, 3)).eval()
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.ReLU(), Standardised(32, 16), nn.ReLU(), nn.Conv2d(16, 8, 3)
+    ).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    network = generate(model, IMAGES)
+    assert [slot.name for slot in network.space.slots] == ["0", "2"]
+    assert [layer.name for layer in network.space.layers] == ["0", "2", "4"]
+    assert "2.gain" not in network.module.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
+
+
+def test_a_weight_computed_of_the_input_stays_what_it_is() -> None:
+    class Dynamic(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(x, self.weight * x.mean(), self.bias)
+
+    model = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), Dynamic(32, 16, 3), nn.Conv2d(16, 8, 3)).eval()
     network = generate(model, IMAGES)
     assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
 
