@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from results_file import cpu_text, read, results, where
+from zoo_figures import models_tried
 
 from search.published import BASELINE, load_published
 
@@ -29,9 +30,8 @@ def summary() -> str:
 def _zoo(value: Value) -> Iterator[tuple[str, str]]:
     models = value["models"].values()
     passed = sum(not found["faults"] for found in models)
-    version = value["versions"]["torchvision"].partition("+")[0]
     yield (
-        f"classification models of torchvision {version} that become super-networks, all checks passed",
+        f"models of {models_tried(value)} that become super-networks, all checks passed",
         f"{passed} of {len(models)}",
     )
 
@@ -126,7 +126,8 @@ def _published(value: Value) -> Iterator[tuple[str, str]]:
 
 
 _LINES: tuple[tuple[str, Callable[[Value], Iterator[tuple[str, str]]]], ...] = (
-    ("zoo_coverage", _zoo),
+    ("zoo_coverage-torchvision", _zoo),
+    ("zoo_coverage-timm", _zoo),
     ("supernet_accuracies-cifar10", _accuracies),
     ("repeatability-resnet50-[!d]*", _repeatability),
     ("repeatability-resnet50-disturbed", _repeatability),

@@ -1,12 +1,14 @@
-"""Every classification model of torchvision made elastic, and proved: a table of what can be chosen, what
-stays fixed and why, and whether all checks of `supernet/checks.py` hold.
+"""Every classification model of torchvision, or the smallest of every family of timm, made elastic, and
+proved: a table of what can be chosen, what stays fixed and why, and whether all checks of
+`supernet/checks.py` hold.
 
-torchvision is no dependency of ovnas, so this needs an environment of its own:
+Neither is a dependency of ovnas, so this needs an environment of its own:
 
     python3 -m venv zoo
     zoo/bin/pip install torch==2.14.1 torchvision==0.29.1
-    zoo/bin/pip install openvino==2026.4.1 nncf==3.4.0 safetensors matplotlib rich
+    zoo/bin/pip install openvino==2026.4.1 nncf==3.4.0 safetensors matplotlib rich timm==1.0.31
     zoo/bin/python benchmarks/zoo_coverage.py
+    zoo/bin/python benchmarks/zoo_coverage.py --library timm
 
 Weights are random (BatchNorm statistics are estimated from noise, so that values stay within bounds). Each
 model has a process of its own; models that the result file holds already are left out, so that an
@@ -19,6 +21,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import fnmatch
+import importlib
 import json
 import subprocess
 import sys
@@ -43,6 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--library", choices=["torchvision", "timm"], default="torchvision")
     parser.add_argument("--models", default="*", help="names or patterns, with commas between them")
     parser.add_argument("-n", type=int, default=10, help="random architectures a model")
     parser.add_argument("--time-limit", type=float, default=600, help="seconds a model; see above")
@@ -52,44 +56,65 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="the result file")
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(_one(arguments.one, arguments.n, arguments.time_limit)))
+        print(json.dumps(_one(arguments.library, arguments.one, arguments.n, arguments.time_limit)))
         return 0
-    import torchvision
-
-    version = torchvision.__version__.partition("+")[0]
-    path: Path = arguments.out or FOLDER / f"zoo_coverage-torchvision-{version}.json"
-    names = _names(arguments.models)
+    library = arguments.library
+    version = importlib.import_module(library).__version__.partition("+")[0]
+    path: Path = arguments.out or FOLDER / f"zoo_coverage-{library}-{version}.json"
+    names = _names(library, arguments.models)
     results: dict[str, Any] = json.loads(path.read_text())["models"] if path.is_file() else {}
     for name in names:
         known = results.get(name)
         if known and not arguments.again and not (arguments.failed and known["faults"]):
             continue
         results[name] = {**_in_process(name, arguments), "revision": revision()}
-        _write(path, results)
+        _write(library, path, results)
         found = results[name]
         print(
             f"{name}: {'; '.join(found['faults'])[:300] or 'all checks hold'} ({found['seconds']:.0f} s)",
             flush=True,
         )
-    _write(path, results)
+    _write(library, path, results)
     failed = [name for name in names if results[name]["faults"]]
     print(f"{len(names) - len(failed)} of {len(names)} models pass; {path}")
     return 1 if failed else 0
 
 
-def _names(patterns: str) -> list[str]:
-    from torchvision import models
+def _names(library: str, patterns: str) -> list[str]:
+    if library == "timm":
+        known = _smallest_of_timm()
+    else:
+        from torchvision import models
 
-    known = models.list_models(module=models)
+        known = models.list_models(module=models)
     found = [name for name in known if any(fnmatch.fnmatch(name, p) for p in patterns.split(","))]
     if not found:
-        sys.exit(f"error: no model of torchvision is named {patterns!r}")
+        sys.exit(f"error: no model of {library} is named {patterns!r}")
     return found
+
+
+def _smallest_of_timm() -> list[str]:
+    """Of each of timm's families (modules) the model with the fewest parameters."""
+    import timm
+    import torch
+
+    found: dict[str, tuple[int, str]] = {}
+    for family in timm.list_modules():
+        for name in timm.list_models(module=family):
+            try:
+                with torch.device("meta"):
+                    model = timm.create_model(name)
+            except (RuntimeError, NotImplementedError):  # reads values while it is made
+                model = timm.create_model(name)
+            size = sum(parameter.numel() for parameter in model.parameters())
+            found[family] = min(found.get(family, (size, name)), (size, name))
+    return sorted(name for _, name in found.values())
 
 
 def _in_process(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     start = time.perf_counter()
-    command = [sys.executable, __file__, "--one", name, "-n", str(arguments.n)]
+    command = [sys.executable, __file__, "--library", arguments.library, "--one", name]
+    command += ["-n", str(arguments.n)]
     command += ["--time-limit", str(arguments.time_limit)]
     with tempfile.TemporaryFile("w+") as errors:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
@@ -100,9 +125,21 @@ def _in_process(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"faults": [last], "seconds": time.perf_counter() - start}
 
 
-def _one(name: str, n: int, time_limit_s: float) -> dict[str, Any]:
-    import torch
+def _make(library: str, name: str) -> tuple[Any, tuple[int, ...]]:
+    """A model with random weights, and the shape of an image for it."""
+    if library == "timm":
+        import timm
+
+        model = timm.create_model(name)
+        return model.eval(), tuple(model.default_cfg["input_size"])
     from torchvision import models
+
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    return models.get_model(name, weights=None, **options).eval(), (3, SIDE, SIDE)
+
+
+def _one(library: str, name: str, n: int, time_limit_s: float) -> dict[str, Any]:
+    import torch
 
     import supernet
     from supernet.batchnorm import reestimate
@@ -110,11 +147,10 @@ def _one(name: str, n: int, time_limit_s: float) -> dict[str, Any]:
 
     start = time.perf_counter()
     torch.manual_seed(0)
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    model = models.get_model(name, weights=None, **options).eval()
-    example = torch.randn(1, 3, SIDE, SIDE)
+    model, shape = _make(library, name)
+    example = torch.randn(1, *shape)
     if any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
-        reestimate(model, torch.randn(2, 3, SIDE, SIDE))
+        reestimate(model, torch.randn(2, *shape))
     n_parameters = sum(p.numel() for p in model.parameters())
     with torch.no_grad():
         expected = model(example)
@@ -123,6 +159,7 @@ def _one(name: str, n: int, time_limit_s: float) -> dict[str, Any]:
     space = network.space
     facts = {
         "n_parameters": n_parameters,
+        "side": shape[-1],
         "macs": [space.macs(space.smallest), space.macs(space.largest)],
         "n_groups": sum(group.slot is not None for group in space.groups),
         "n_blocks": sum(int(s.choices[-1] - s.choices[0]) for s in space.slots if s.kind == "depth"),
@@ -147,33 +184,31 @@ def _one(name: str, n: int, time_limit_s: float) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, results: dict[str, Any]) -> None:
+def _write(library: str, path: Path, results: dict[str, Any]) -> None:
     import openvino
     import torch
-    import torchvision
 
     from profiling.machine import read_machine
     from supernet.checkpoint import write_json
     from supernet.page import Page
 
-    versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
+    versions = {"torch": torch.__version__, library: importlib.import_module(library).__version__}
     versions["openvino"] = openvino.__version__
     ordered = dict(sorted(results.items()))
-    value = {"date": datetime.date.today().isoformat(), "machine": read_machine(), "side": SIDE}
+    value = {"date": datetime.date.today().isoformat(), "machine": read_machine(), "library": library}
     write_json({**value, "versions": versions, "models": ordered}, path)
     rows = [_row(name, found) for name, found in ordered.items()]
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     passed = sum(not found["faults"] for found in results.values())
-    said = (
-        f"{passed} of {len(results)} models pass all checks; input {SIDE} px, random weights, "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
+    said = f"{passed} of {len(results)} models pass all checks; random weights, " + ", ".join(
+        f"{name} {version}" for name, version in versions.items()
     )
     reasons = [[name, *item] for name, found in ordered.items() for item in _reasons(found)]
     text = "\n".join([said + ".", "", *lines, "", "Fixed beside each network's output:", ""])
     text += "\n".join(f"- `{name}`: {count} group(s): {reason}" for name, reason, count in reasons) + "\n"
     path.with_suffix(".md").write_text(text, encoding="utf-8")
-    page = Page("Super-networks of torchvision's classification models", said)
+    page = Page(f"Super-networks of models of {library}", said)
     page.table(COLUMNS, rows)
     page.heading("Fixed beside each network's output, and why")
     page.table(("model", "why", "groups"), reasons)

@@ -1,4 +1,4 @@
-"""What results/ say of torchvision's models, in Markdown."""
+"""What results/ say of the models of libraries, in Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from typing import Any
 
 from results_file import link
 
-__all__ = ["zoo_coverage"]
+__all__ = ["models_tried", "zoo_coverage"]
+
+
+def models_tried(value: dict[str, Any]) -> str:
+    """The models of a result, in words."""
+    library = value.get("library", "torchvision")
+    version = value["versions"][library].partition("+")[0]
+    if library == "timm":
+        return f"timm {version} (of each family the smallest)"
+    return f"torchvision {version} (classification)"
 
 
 def zoo_coverage(value: dict[str, Any], name: str) -> str:
@@ -16,10 +25,9 @@ def zoo_coverage(value: dict[str, Any], name: str) -> str:
     counts = sorted(found["n_architectures"] for found in passed.values())
     sizes = sorted(found["log10_size"] for found in passed.values())
     blocks = sum(found["n_blocks"] > 0 for found in passed.values())
-    version = value["versions"]["torchvision"].partition("+")[0]
     lines = [
-        f"{len(passed)} of {len(models)} classification models of torchvision {version} that were tried "
-        f"become super-networks that pass all checks ({value['side']} px, random weights; {counts[0]} to "
+        f"{len(passed)} of {len(models)} models of {models_tried(value)} that were tried "
+        f"become super-networks that pass all checks (random weights; {counts[0]} to "
         f"{counts[-1]} architectures each, {sum(counts):,} in all): the largest computes what the model "
         "does, extracted ones what activated ones do (1e-5; in OpenVINO 1e-3), with as many MACs as the "
         "space says. "
