@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from results_file import read, where
+from results_file import cpu_text, read, where
 
 __all__ = ["benchmark_app", "kill", "repeatability", "sliced_oracle"]
 
@@ -66,7 +66,7 @@ def benchmark_app(path: Path) -> str:
     v = read(path)
     worst, kept = v["worst"], v.get("worst_of_kept")
     text = (
-        f"Beside `benchmark_app` on the same IR files of `{v['study']}` "
+        f"Beside `benchmark_app` on the same IR files of `{v['study']}` on {cpu_text(v)} "
         f"([file]({where(path)})), measured latencies differ by at most "
         f"{worst['latency']:.1%} in latency mode with one stream (median with median), and by "
         f"{worst['throughput']:.1%} in throughput mode with two (mean with mean)"

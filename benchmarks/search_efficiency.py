@@ -100,6 +100,7 @@ def efficiency(arguments: argparse.Namespace) -> dict[str, Any]:
         "log10_size": plan.space.log10_size,
         "evaluations": arguments.evaluations,
         "reference_point": reference.to_json(everyone[0].objectives),
+        "standard_error": quality.standard_error(quality.of(plan.space.largest)),
         "ends": [quality.of(plan.space.smallest), quality.of(plan.space.largest)],
         "best_known_hypervolume": best,
         "share": SHARE,

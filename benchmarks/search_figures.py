@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from results_file import FOLDER, link, machine_text
+from results_file import FOLDER, cpu_text, link, machine_text
 
 from search.published import BASELINE, load_published
 
@@ -104,11 +104,16 @@ def search_efficiency(value: dict[str, Any], name: str) -> str:
         f"Of the true front's hypervolume in a part of it that was evaluated whole "
         f"({whole['architectures']} architectures, the accuracy model's mean error "
         f"{100 * whole['unexplained']:.2f} points) `guided` finds, by seed: {shares} evaluations. "
-        f"A million architectures are scored in {value['scoring']['seconds']:.1f} s.",
+        f"A million architectures are scored in {value['scoring']['seconds']:.1f} s on {cpu_text(value)}.",
     ]
     smallest, largest = value["ends"]
-    if largest - smallest <= 2 * whole["unexplained"]:
-        lines[-1] += " The smallest and the largest network's accuracies differ by no more than chance here."
+    error = value.get("standard_error", 0.0)
+    if largest - smallest <= 2 * max(whole["unexplained"], error):
+        lines[-1] += (
+            f" The smallest and the largest network's accuracies differ by {100 * (largest - smallest):.2f} "
+            f"points, no more than chance (each has a standard error of {100 * error:.2f}): shares in this "
+            "space are luck."
+        )
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ def models_tried(value: dict[str, Any]) -> str:
     library = value.get("library", "torchvision")
     version = value["versions"][library].partition("+")[0]
     if library == "timm":
-        return f"timm {version} (of each family the smallest)"
+        return f"timm {version} (a small member of many families)"
     return f"torchvision {version} (classification)"
 
 
