@@ -33,11 +33,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	@echo "== all tests (some minutes; make test-fast leaves out the slow ones)"
-	@$(BIN)/python -m pytest tests/test_readme.py
-	@echo "== supernet and predictor, in two processes"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/supernet tests/predictor
-	@for room in profiling search; do \
-		echo "== $$room, which measures"; $(BIN)/python -m pytest tests/$$room || exit 1; \
+	@for part in tests/test_readme.py tests/supernet/test_t*.py "tests/supernet --ignore-glob=*/test_t*.py" \
+		tests/profiling tests/predictor tests/search; do \
+		echo "== $$part"; $(BIN)/python -m pytest $$part || exit 1; \
 	done
 
 test-fast: $(VENV)/installed
