@@ -65,6 +65,8 @@ def _linear(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     module = coupling.module_of(node)
     assert isinstance(module, nn.Linear)
     target = str(node.target)
+    # A layer over the tokens of each channel: its MACs and its kernel would be elastic in two dimensions.
+    coupling.groups.freeze(x[:-1], f"{coupling.operation(node)} is applied to each of them")
     outputs = _unit_dim(coupling.groups.new(target, module.out_features))
     coupling.set_parameter(f"{target}.weight", (outputs, x[-1]))
     if module.bias is not None:

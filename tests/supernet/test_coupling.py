@@ -285,6 +285,18 @@ def test_channels_that_are_cropped_shrink_on_their_own(lambda_model, randomise):
     assert [slot.name for slot in network.space.slots] == ["a[0]", "a[1]", "c[1][0]", "c[1][1]"]
 
 
+def test_channels_that_a_layer_over_tokens_is_applied_to_are_fixed(lambda_model, randomise):
+    def mixed(s, x):
+        """As in an MLP-Mixer: a linear layer over the places of each channel."""
+        y = s.a(x).flatten(2)
+        return s.b((y + s.down(F.relu(s.up(y)))).reshape(2, -1, 8, 8))
+
+    parts = {"a": conv(3, 8), "up": nn.Linear(64, 32), "down": nn.Linear(32, 64), "b": conv(8, 4)}
+    network = never_wrong(lambda_model(mixed, **parts), IMAGE, randomise)
+    assert "Linear (up) is applied to each of them" in reasons(network)["a"]
+    assert [slot.name for slot in network.space.slots if slot.kind == "width"] == ["up"]
+
+
 def test_squeeze_excite_may_be_expanded_as_its_map(lambda_model, randomise):
     def excited(s, x):
         b, c, _, _ = x.size()
