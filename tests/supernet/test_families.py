@@ -37,8 +37,7 @@ def test_every_check_holds_in_openvino(member):
     _, model, example, network = member
     with torch.no_grad():
         expected = model(example)
-    # Ten architectures; on a slow CPU, where each takes seconds to convert, at least four.
-    assert check(network, expected, example, n=10, time_limit_s=8).faults == ()
+    assert check(network, expected, example, n=10).faults == ()
 
 
 def test_what_is_elastic(member):
