@@ -298,15 +298,8 @@ def _print(value: dict[str, Any], published: dict[str, Published], out: Console)
              f"{own['networks'][name]['summary']['percentiles_ms']['99']:.1f}"]
             for name, network in published.items()
         ]  # fmt: skip
-        heads = (
-            "network",
-            "samples/s here",
-            "published",
-            "LoadGen",
-            "ratio here",
-            "ratio published",
-            "p99 ms",
-        )
+        heads = ("network", "samples/s here", "published", "LoadGen", "ratio here",
+                 "ratio published", "p99 ms")  # fmt: skip
         cli.print_table(out, f"Server, p99 <= {own['bound_ms']:g} ms{note}", heads, rows)
         out.print(f"bound: {own['bound_reason']}", soft_wrap=True)
     if "search" in value:

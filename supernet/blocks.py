@@ -132,7 +132,8 @@ def _immediate_dominators(nodes: list[fx.Node]) -> dict[fx.Node, fx.Node]:
     for node in nodes:
         sources = [n for n in node.all_input_nodes if n not in constants]
         if not sources:
-            constants |= {node} if node.op != "placeholder" else set()
+            if node.op != "placeholder":
+                constants.add(node)
             continue
         common: fx.Node | None = sources[0]
         for source in sources[1:]:

@@ -16,13 +16,13 @@ from torch import Tensor, fx, nn
 
 __all__ = ["as_modules"]
 
-_Made = tuple[type[nn.Module], dict[str, Any]]
+_Made = tuple[type[nn.Module], dict[str, Any]] | None
 
 
 @dataclass(frozen=True)
 class _Function:
     """A functional layer: its parameters' places by the module's name for them, `key` the one that it cannot
-    be without, and what makes the module of the values of its arguments."""
+    be without, and what makes the module of the values of its arguments, if there is one."""
 
     arguments: tuple[str, ...]
     tensors: dict[str, str]
@@ -41,7 +41,7 @@ def as_modules(traced: fx.GraphModule, shapes: dict[str, Any]) -> bool:
     for node in traced.graph.nodes:
         if node.op == "call_function" and node.target in _FUNCTIONS:
             key = _bound(node).get(_FUNCTIONS[node.target].key)
-            if isinstance(key, fx.Node) and key.op == "get_attr":
+            if isinstance(key, fx.Node) and key.op == "get_attr" and not _is_of_a_call(traced, key):
                 calls.setdefault(str(key.target), []).append(node)
     replaced = [_replace(traced, key, nodes, shapes) for key, nodes in calls.items()]
     if any(replaced):
@@ -57,15 +57,13 @@ def _fold_weight(traced: fx.GraphModule, node: fx.Node) -> None:
     if not isinstance(weight, fx.Node) or weight.op == "get_attr":
         return
     made = _constant_nodes(weight)
-    if made is None:
-        return
+    sources = [one for one in sorted(made or ()) if one.op == "get_attr"]
+    tensors = {one: _attribute(traced, str(one.target)) for one in sources}
+    if made is None or not all(isinstance(tensor, nn.Parameter) for tensor in tensors.values()):
+        return  # a mask, say, must hold in training too
     value = _value(traced, weight)
-    for source in made:
-        if source.op == "get_attr" and _attribute(traced, str(source.target)).shape == value.shape:
-            break
-    else:
-        return
-    if not set(source.users) <= made:
+    source = next((one for one in sources if tensors[one].shape == value.shape), None)
+    if source is None or not set(source.users) <= made or _is_of_a_call(traced, source):
         return
     path, _, name = str(source.target).rpartition(".")
     traced.get_submodule(path).register_parameter(name, nn.Parameter(value.detach().clone()))
@@ -126,12 +124,17 @@ def _replace(traced: fx.GraphModule, key: str, nodes: list[fx.Node], shapes: dic
     values["rank"] = len(shapes[first.name])
     if any(isinstance(value, fx.Node) for value in values.values()):
         return False
-    kind, made = function.make(values)
-    module = kind(**made, device="meta").train(traced.training)
+    made = function.make(values)
+    if made is None:
+        return False
+    kind, options = made
+    module = kind(**options, device="meta").train(traced.training)
     for name, node in own.items():
         _set(module, name, _attribute(traced, str(node.target)))
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         module.num_batches_tracked = torch.tensor(0)
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        return False  # a scale without a shift, say, which no module of torch's has
     path = _put(traced, module, {name: str(node.target) for name, node in own.items()}, key)
     for node, one in zip(nodes, bound, strict=True):
         node.op, node.target, node.args, node.kwargs = "call_module", path, (one["input"],), {}
@@ -165,6 +168,12 @@ def _set(module: nn.Module, name: str, value: Tensor) -> None:
         module.register_parameter(name, value)
     else:
         module.register_buffer(name, value)
+
+
+def _is_of_a_call(traced: fx.GraphModule, parameter: fx.Node) -> bool:
+    """Whether a module that is called as such has this parameter: it is tied."""
+    called = (str(node.target) for node in traced.graph.nodes if node.op == "call_module")
+    return any(str(parameter.target).startswith(f"{path}.") for path in called)
 
 
 def _attribute(traced: fx.GraphModule, target: str) -> Tensor:
@@ -205,8 +214,10 @@ def _linear(values: dict[str, Any]) -> _Made:
 
 
 def _batch_norm(values: dict[str, Any]) -> _Made:
-    kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[values["rank"]]
-    return kind, {
+    kinds = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+    if values.get("training") or values["rank"] not in kinds:  # by the batch's statistics, always
+        return None
+    return kinds[values["rank"]], {
         "num_features": len(values["running_mean"]),
         "eps": values.get("eps", 1e-5),
         "momentum": values.get("momentum", 0.1),

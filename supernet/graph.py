@@ -73,10 +73,10 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
         recorder = _ShapeRecorder(module)
         try:
             actual = recorder.run(*inputs)
+            if as_modules(module, recorder.shapes):
+                actual = module(*inputs)
         except Exception as error:
             raise OvnasError(f"the model's traced graph does not run: {error}") from error
-        if as_modules(module, recorder.shapes):
-            actual = module(*inputs)
     if not _close(expected, actual):
         raise OvnasError("the traced graph gives another output than the model; is it random?")
     return TracedModel(module, recorder.shapes, tracer.opaque, recorder.passed)

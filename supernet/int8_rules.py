@@ -193,10 +193,12 @@ def _pad(coupling: Int8Coupling, node: Any, sources: Sources, shape: Shape) -> D
 
 
 def _slice(coupling: Int8Coupling, node: Any, sources: Sources, shape: Shape) -> Dims:
-    """What takes everything does so in narrower networks too."""
+    """What takes everything, from the front, does so in narrower networks too."""
     x = sources[0]
     assert x is not None
-    if shape == tuple(node.get_input_shape(0)):
+    steps = node.input_value(3).get_node()
+    is_forward = steps.get_type_name() == "Constant" and (steps.data == 1).all()
+    if is_forward and shape == tuple(node.get_input_shape(0)):
         return x
     coupling.require_fixed(node, [x])
     return _fixed(shape)

@@ -114,6 +114,36 @@ def test_a_weight_computed_of_parameters_becomes_one() -> None:
     assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
 
 
+def test_a_masked_weight_stays_masked() -> None:
+    class Masked(nn.Conv2d):
+        """Causal: the mask must hold in training too."""
+
+        def __init__(self) -> None:
+            super().__init__(32, 16, 3)
+            self.register_buffer("mask", (torch.arange(9) < 5).float().view(1, 1, 3, 3).expand(16, 32, 3, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(x, self.mask * self.weight, self.bias)
+
+    model = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), Masked(), nn.Conv2d(16, 8, 3)).eval()
+    network = generate(model, IMAGES)
+    assert "2.mask" in network.module.state_dict()
+    assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
+
+
+@pytest.mark.parametrize("kind", ["batch statistics", "no shift"])
+def test_a_normalisation_that_is_no_module_stays_a_function(kind: str) -> None:
+    class Norm(nn.BatchNorm2d):
+        def forward(self, x: Tensor) -> Tensor:
+            if kind == "no shift":
+                return F.group_norm(x, 8, self.weight)
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, 0.0)
+
+    model = nn.Sequential(nn.Conv2d(3, 32, 3), Norm(32), nn.ReLU(), nn.Conv2d(32, 8, 3)).eval()
+    network = generate(model, IMAGES)
+    assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
+
+
 def test_a_weight_computed_of_the_input_stays_what_it_is() -> None:
     class Dynamic(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
@@ -121,6 +151,27 @@ def test_a_weight_computed_of_the_input_stays_what_it_is() -> None:
 
     model = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), Dynamic(32, 16, 3), nn.Conv2d(16, 8, 3)).eval()
     network = generate(model, IMAGES)
+    assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
+
+
+def test_a_layer_whose_weight_is_used_elsewhere_too_stays_a_layer() -> None:
+    class Tied(nn.Module):
+        """As in an autoencoder."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.encode = nn.Conv2d(3, 32, 3), nn.Linear(32, 16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x).relu().mean((2, 3))
+            return (
+                F.linear(self.encode(x).relu(), self.encode.weight.t())
+                - F.linear(x, self.encode.weight).sum()
+            )
+
+    model = Tied().eval()
+    network = generate(model, IMAGES)
+    assert {"encode.weight", "encode.bias"} <= set(network.module.state_dict())
     assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
 
 
