@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 # Of a model without a study: what could be chosen, elastic kernels too.
 SPACE = SpaceSection(kernel=(3, 5, 7))
 IMAGE = (3, 224, 224)
-MEANINGS = {
-    "depth": "blocks kept",
-    "width": "units of channels",
-    "expand": "inner / outer channels",
-    "kernel": "side of the kernel",
-    "resolution": "side of the input, px",
-}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,7 +98,7 @@ def facts_of(found: Outline) -> list[tuple[str, str]]:
 
 def rows_of(found: Outline) -> list[list[str]]:
     """A row a choice: name, what it counts, its values."""
-    return [[s.name, MEANINGS[s.kind], " ".join(f"{c:g}" for c in s.choices)] for s in found.slots]
+    return [slot.texts for slot in found.slots]
 
 
 def _print(found: Outline, study: Study, out: Console) -> None:

@@ -23,6 +23,13 @@ __all__ = ["Block", "Dim", "Group", "Layer", "Segment", "Slot", "Space", "make_d
 
 Kind = Literal["width", "expand", "depth", "kernel", "resolution"]
 KINDS: tuple[Kind, ...] = ("width", "expand", "depth", "kernel", "resolution")
+_MEANINGS: dict[Kind, str] = {
+    "depth": "blocks kept",
+    "width": "units of channels",
+    "expand": "inner / outer channels",
+    "kernel": "side of the kernel",
+    "resolution": "side of the input, px",
+}
 Codes = NDArray[np.int64]
 
 
@@ -52,6 +59,11 @@ class Slot:
     kind: Kind
     choices: tuple[float, ...]
     block: Block | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """For a table: its name, what it counts, its values."""
+        return [self.name, _MEANINGS[self.kind], " ".join(f"{choice:g}" for choice in self.choices)]
 
 
 @dataclass(frozen=True)

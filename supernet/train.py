@@ -329,19 +329,8 @@ def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Cons
 def describe(network: ElasticNetwork, out: Console) -> None:
     """Prints what the space holds, and what stayed fixed and why."""
     space = network.space
-    names = {
-        "depth": "blocks kept",
-        "width": "channels",
-        "expand": "inner / outer channels",
-        "kernel": "side",
-        "resolution": "side of the input, px",
-    }
-    cli.print_table(
-        out,
-        f"space of 10^{space.log10_size:.1f} sub-networks",
-        ("choice", "of", "values"),
-        [(slot.name, names[slot.kind], " ".join(f"{c:g}" for c in slot.choices)) for slot in space.slots],
-    )
+    title = f"space of 10^{space.log10_size:.1f} sub-networks"
+    cli.print_table(out, title, ("choice", "of", "values"), [slot.texts for slot in space.slots])
     for group in space.groups:
         if group.slot is None:
             out.print(f"fixed: {group.name} ({group.n_units} channels): {group.reason}")
