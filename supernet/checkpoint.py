@@ -32,6 +32,7 @@ __all__ = [
     "finetuned_path",
     "load_finetuned",
     "load_pretrained",
+    "load_start",
     "load_state",
     "load_supernet",
     "load_weights",
@@ -93,6 +94,31 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
     Raises OvnasError for a missing or unreadable file and lists the keys that do not fit.
     """
+    state = _read_weights(path)
+    faults = _misfits(model, state)
+    if any(faults.values()):
+        raise OvnasError(f"{path} does not fit the model: {_listed(faults)}")
+    model.load_state_dict(state, strict=False)
+
+
+def load_start(model: nn.Module, path: Path) -> list[str]:
+    """Loads the weights of the same network for other classes: all but its last layer, which stays as it is.
+
+    Returns the keys that stay. Raises OvnasError as `load_weights` does, for keys of other layers.
+    """
+    state = _read_weights(path)
+    last = [name for name, module in model.named_modules() if module._parameters][-1]
+    own = {f"{last}.{name}" if last else name for name in model.get_submodule(last).state_dict()}
+    state = {name: value for name, value in state.items() if name not in own}
+    faults = _misfits(model, state)
+    faults["missing"] = [name for name in faults["missing"] if name not in own]
+    if any(faults.values()):
+        raise OvnasError(f"{path} does not fit the model, its last layer ({last}) aside: {_listed(faults)}")
+    model.load_state_dict(state, strict=False)
+    return sorted(own)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise OvnasError(f"there is no weights file {path}")
     try:
@@ -112,16 +138,22 @@ def load_weights(model: nn.Module, path: Path) -> None:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise OvnasError(f"{path} must hold a state dict, tensors by name, but holds something else")
+    return state
+
+
+def _misfits(model: nn.Module, state: dict[str, Tensor]) -> dict[str, list[str]]:
+    """The keys that do not fit, by what is wrong with them."""
     own = model.state_dict()
     counters = {name for name in own if name.endswith("num_batches_tracked")}
-    missing = sorted(set(own) - set(state) - counters)
-    foreign = sorted(set(state) - set(own))
-    shapes = sorted(n for n in set(own) & set(state) if own[n].shape != state[n].shape)
-    if missing or foreign or shapes:
-        faults = {"missing": missing, "unknown": foreign, "of another shape": shapes}
-        text = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
-        raise OvnasError(f"{path} does not fit the model: {text}")
-    model.load_state_dict(state, strict=False)
+    return {
+        "missing": sorted(set(own) - set(state) - counters),
+        "unknown": sorted(set(state) - set(own)),
+        "of another shape": sorted(n for n in set(own) & set(state) if own[n].shape != state[n].shape),
+    }
+
+
+def _listed(faults: dict[str, list[str]]) -> str:
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
 
 
 def save_pretrained(

@@ -37,8 +37,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = cli.parser(
         "supernet.train", "Make a study's super-network from its pre-trained model, and train it."
     )
-    parser.add_argument(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "--weights", type=Path, metavar="FILE", help="the pre-trained model, in place of pre-training"
+    )
+    source.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="FILE",
+        help="weights of the network for other classes (ImageNet's, say), where pre-training starts; its last "
+        "layer is new",
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--force", action="store_true", help="train again over an earlier result")
@@ -97,7 +105,7 @@ def _train(
         study,
         arguments.seed,
         TrainingLog(folder / "training.csv" if world.is_first else None),
-        weights=checkpoint.digest(arguments.weights),
+        weights=checkpoint.digest(arguments.weights or arguments.start_from),
         world=world,
     )
     if arguments.resume and not keeper.has_kept:
@@ -108,6 +116,13 @@ def _train(
     model = checkpoint.make_model(study)
     if arguments.weights:
         checkpoint.load_weights(model, arguments.weights)
+    if arguments.start_from:
+        if study.model.weights:
+            raise OvnasError(
+                "[model] weights is the pre-trained model already; leave it out for --start-from"
+            )
+        fresh = checkpoint.load_start(model, arguments.start_from)
+        out.print(f"pre-training starts from {arguments.start_from}, with new {', '.join(fresh)}")
     compute = _compute(study, model, splits, keeper, out, world)
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
@@ -227,7 +242,9 @@ def _pretrain(
 
     is_given = bool(study.model.weights or arguments.weights)
     if not is_given and not arguments.force:
-        is_given = checkpoint.load_pretrained(model, study, arguments.seed, folder)
+        is_given = checkpoint.load_pretrained(
+            model, study, arguments.seed, folder, weights=arguments.start_from
+        )
         if is_given:
             out.print("going on with the pre-trained model of an earlier start")
     if not is_given:
@@ -245,7 +262,8 @@ def _pretrain(
         run_phase(fit, "pre-training", 0, keeper, lambda: (accuracy(model, judged, compute), None), out)
     # Beside an earlier super-network, an interrupt would leave it as that one's.
     if keeper.world.is_first and not (folder / "supernet.json").is_file():
-        checkpoint.save_pretrained(model, study, arguments.seed, folder, weights=arguments.weights)
+        source = arguments.weights or arguments.start_from
+        checkpoint.save_pretrained(model, study, arguments.seed, folder, weights=source)
     model.eval()
 
 

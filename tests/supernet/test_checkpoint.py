@@ -14,6 +14,7 @@ from supernet import OvnasError, Study, checkpoint
 from supernet.checkpoint import (
     example_input,
     load_pretrained,
+    load_start,
     load_supernet,
     load_weights,
     make_model,
@@ -100,6 +101,37 @@ def test_what_does_not_fit_is_named(tmp_path, suffix):
         assert part in str(caught.value)
     assert "num_batches_tracked" not in str(caught.value)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def classifier(n_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, n_classes))
+
+
+@pytest.mark.parametrize("head", ["other classes", "none", "the same classes"])
+def test_a_start_has_all_but_the_last_layer(tmp_path, randomise, head):
+    other = randomise(classifier(3 if head == "the same classes" else 7), 1)
+    state = {k: v for k, v in other.state_dict().items() if head != "none" or not k.startswith("2.")}
+    save_file(state, tmp_path / "weights.safetensors")
+    model = classifier(3)
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    assert load_start(model, tmp_path / "weights.safetensors") == ["2.bias", "2.weight"]
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, own[name] if name.startswith("2.") else state[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"0.bias": None}, "missing: 0.bias"),
+        ({"0.weight": torch.zeros(5, 2)}, "of another shape: 0.weight"),
+        ({"fc.weight": torch.zeros(7, 3)}, "unknown: fc.weight"),
+    ],
+)
+def test_a_start_that_does_not_fit_elsewhere_is_an_error(tmp_path, change, fault):
+    state = {**classifier(7).state_dict(), **change}
+    save_file({k: v for k, v in state.items() if v is not None}, tmp_path / "weights.safetensors")
+    with pytest.raises(OvnasError, match=rf"does not fit the model, its last layer \(2\) aside: {fault}$"):
+        load_start(classifier(3), tmp_path / "weights.safetensors")
 
 
 class Trap:

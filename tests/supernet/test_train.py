@@ -176,6 +176,37 @@ def test_weights_in_place_of_pre_training(trained, write_study, tmp_path, capsys
     assert "no weights file" in refused(capsys, *options, "--force", "--weights", str(tmp_path / "no.pth"))
 
 
+def test_pre_training_starts_from_given_weights(trained, write_study, tmp_path, capsys, monkeypatch):
+    weights = trained[0] / "runs/tiny/supernet/pretrained.safetensors"
+    study = str(write_study(tmp_path, **SHORT))
+    options = ["--study", study, "--runs-dir", str(tmp_path / "runs"), "--start-from", str(weights)]
+    monkeypatch.setattr(Keeper, "save", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # after one epoch
+        train.main(options)
+    monkeypatch.undo()
+    assert "pre-training starts from" in capsys.readouterr().out
+    fresh, started = (float(rows(folder)[0]["largest"]) for folder in (trained[0], tmp_path))
+    assert started > fresh + 0.1
+    assert train.main(options) == 0
+    fresh, started = (float(rows(folder)[0]["loss"]) for folder in (trained[0], tmp_path))
+    assert started < fresh
+
+
+def test_starts_that_are_refused(trained, write_study, tmp_path, capsys, monkeypatch):
+    weights = str(trained[0] / "runs/tiny/supernet/pretrained.safetensors")
+    options = ["--study", str(write_study(tmp_path, **SHORT)), "--runs-dir", str(tmp_path / "runs")]
+    save = Keeper.save
+    monkeypatch.setattr(Keeper, "save", lambda *everything: save(*everything) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train.main([*options, "--start-from", weights])
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert "weights: " in refused(capsys, *options)  # without it, it would be another training
+    given = str(write_study(tmp_path / "given", model=f"weights = {weights!r}"))
+    options = ["--study", given, "--runs-dir", str(tmp_path / "given/runs"), "--start-from", weights]
+    assert "leave it out for --start-from" in refused(capsys, *options)
+
+
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_files(trained, write_study, tmp_path):
     folder, options = trained

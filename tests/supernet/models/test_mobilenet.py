@@ -5,7 +5,7 @@ import torch
 
 import supernet
 from supernet import Study
-from supernet.models.mobilenet import InvertedResidual, mobilenet_v2
+from supernet.models.mobilenet import InvertedResidual, mobilenet_v2, mobilenet_v2_32px
 
 # Table 2 of the paper: expansion, output channels, blocks, stride of the first.
 TABLE = [
@@ -101,3 +101,11 @@ def test_channels_are_coupled_through_shortcuts_and_depthwise_convolutions(netwo
         assert depthwise.outputs == layers[f"features.{index}.conv.0.0"].outputs == depthwise.inputs
     widths = [layer.outputs for name, layer in layers.items() if name.endswith("conv.0.0")]
     assert len(set(widths)) == len(widths) == 17
+
+
+def test_small_images_keep_a_map_of_4_px_and_the_weights_of_the_large_ones():
+    small = mobilenet_v2_32px().eval()
+    with torch.no_grad():
+        assert small.features(torch.zeros(2, 3, 32, 32)).shape == (2, 1280, 4, 4)
+    large = mobilenet_v2(n_classes=10).state_dict()
+    assert {k: v.shape for k, v in small.state_dict().items()} == {k: v.shape for k, v in large.items()}
