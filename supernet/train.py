@@ -45,8 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         "--start-from",
         type=Path,
         metavar="FILE",
-        help="weights of the network for other classes (ImageNet's, say), where pre-training starts; its last "
-        "layer is new",
+        help="weights of the network for other classes (ImageNet's, say), from which pre-training starts with a "
+        "new last layer",
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--force", action="store_true", help="train again over an earlier result")
@@ -118,9 +118,7 @@ def _train(
         checkpoint.load_weights(model, arguments.weights)
     if arguments.start_from:
         if study.model.weights:
-            raise OvnasError(
-                "[model] weights is the pre-trained model already; leave it out for --start-from"
-            )
+            raise OvnasError("[model] weights is the pre-trained model; leave it out for --start-from")
         fresh = checkpoint.load_start(model, arguments.start_from)
         out.print(f"pre-training starts from {arguments.start_from}, with new {', '.join(fresh)}")
     compute = _compute(study, model, splits, keeper, out, world)
