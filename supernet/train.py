@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         "--start-from",
         type=Path,
         metavar="FILE",
-        help="weights for other classes (ImageNet's, say), from which pre-training starts with a new last layer",
+        help="weights for other classes (ImageNet's, say) to pre-train from, with a new last layer",
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--force", action="store_true", help="train again over an earlier result")
