@@ -19,6 +19,7 @@ __all__ = [
     "Difference",
     "Interval",
     "differences",
+    "expanded",
     "interval",
     "intervals",
     "resamples",
@@ -66,6 +67,23 @@ def interval(values: Floats, level: float = LEVEL) -> Interval:
     """The percentile interval of a figure over its resamples, shape (n_resamples,)."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def expanded(values: Floats, n: int, level: float = LEVEL) -> Interval:
+    """As `interval`, of a mean over so few as `n` >= 2 things that were resampled, say 6.
+
+    Resamples of n spread by sqrt((n - 1) / n) too little, and normal quantiles stand where Student's t of
+    n - 1 degrees of freedom should: both ends are moved away from the middle by that (Hesterberg 2015).
+    """
+    from scipy.stats import norm, t
+
+    if n < 2:
+        raise ValueError("an interval needs two or more of what is resampled")
+    found = interval(values, level)
+    middle, half = (found.low + found.high) / 2, (found.high - found.low) / 2
+    tail = (1 + level) / 2
+    half *= float(np.sqrt(n / (n - 1)) * t.ppf(tail, n - 1) / norm.ppf(tail))
+    return Interval(middle - half, middle + half)
 
 
 def intervals(figures: Mapping[str, Floats]) -> dict[str, Interval]:

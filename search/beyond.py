@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search.comparison import COPIES, compare
+from search.comparison import ROUNDS as VERDICT_ROUNDS
 from search.fastest import fastest_within
 from search.published import BASELINE, Published, member_of
+from search.speedup import Ratio
 from supernet.errors import OvnasError
 from supernet.study import Study
 
@@ -40,7 +41,7 @@ SPACES = {
 LEAST_SHARES = (0.9, 0.98)
 CANDIDATES = 4
 CALIBRATION_SAMPLES = 8
-RESAMPLES, ROUNDS = 1000, 30
+ROUNDS = 30  # of the choice, that one copy of each is enough for
 
 
 @dataclass(frozen=True)
@@ -90,26 +91,34 @@ def beyond_published(
     for name in names:
         bar.update(task, note=f"measuring candidates for {name}")
         own = [c for c in candidates if c.instead_of == name]
-        found = _measure(models[BASELINE], [models[name], *(c.model for c in own)], target, rng)
+        _, ratios = compare(models[BASELINE], [c.model for c in own], target, rng, copies=1, rounds=ROUNDS)
+        speedups = [ratios[0].over(one).value for one in ratios[1:]]
         for kind in itertools.product(SPACES, LEAST_SHARES):
             ranked = [
-                (found.speedup(i), c) for i, c in enumerate(own, start=1) if (c.space, c.least_share) == kind
+                (speedup, c)
+                for speedup, c in zip(speedups, own, strict=True)
+                if (c.space, c.least_share) == kind
             ]
             chosen.append(max(ranked, key=lambda item: item[0])[1])
-        tried += [{**_facts(c), "speedup": found.speedup(i)} for i, c in enumerate(own, start=1)]
+        tried += [{**_facts(c), "speedup": speedup} for speedup, c in zip(speedups, own, strict=True)]
         bar.update(task, advance=1)
     modes = {}
     for mode, what in (("latency", target), ("throughput", throughput_target(target))):
         bar.update(task, note=f"measuring the fastest, {mode}")
         networks = [*(models[name] for name in names), *(c.model for c in chosen)]
-        found = _measure(models[BASELINE], networks, what, rng)
+        _, (base, *ratios) = compare(models[BASELINE], networks, what, rng)
+        theirs = dict(zip(names, ratios, strict=False))
         modes[mode] = {
             "target": what,
-            "rounds": found.n_rounds,
-            "published": {name: found.interval(i) for i, name in enumerate(names)},
+            "copies": COPIES,
+            "rounds": VERDICT_ROUNDS,
+            "published": {name: _speedup(base.over(one)) for name, one in theirs.items()},
             "found": [
-                {**found.interval(i), "over_published": found.interval(i, names.index(c.instead_of))}
-                for i, c in enumerate(chosen, start=len(names))
+                {
+                    **_speedup(base.over(one)),
+                    "over_published": _speedup(theirs[c.instead_of].over(one)),
+                }
+                for c, one in zip(chosen, ratios[len(names) :], strict=True)
             ],
         }
         bar.update(task, advance=1)
@@ -206,6 +215,11 @@ class _Search:
         return candidates, fact
 
 
+def _speedup(ratio: Ratio) -> dict[str, Any]:
+    """With its 95 % interval, over copies and rounds."""
+    return {"speedup": ratio.value, "interval": ratio.interval}
+
+
 def _facts(candidate: _Candidate) -> dict[str, Any]:
     return {
         "space": candidate.space,
@@ -215,63 +229,6 @@ def _facts(candidate: _Candidate) -> dict[str, Any]:
         "macs": candidate.macs,
         "predicted_us": candidate.predicted_us,
     }
-
-
-@dataclass(frozen=True)
-class _Rounds:
-    """Interleaved rounds of several networks beside the baseline, their anchor: `own` are the networks'
-    levels in microseconds, shape (n_networks, n_rounds), NaN where a round is flagged, and `anchor` the
-    baseline's at the start and end of each round, shape (2, n_rounds)."""
-
-    own: NDArray[np.float64]
-    anchor: NDArray[np.float64]
-
-    @property
-    def n_rounds(self) -> int:
-        """How many there were."""
-        return int(self.own.shape[1])
-
-    def speedup(self, network: int, over: int | None = None) -> float:
-        """Of a network over the baseline or another one."""
-        return float(self._speedup(network, over, np.arange(self.n_rounds)[None])[0])
-
-    def interval(self, network: int, over: int | None = None) -> dict[str, Any]:
-        """The speed-up with its 95 % interval, by bootstrap over rounds."""
-        rng = np.random.default_rng(0)
-        picks = rng.integers(0, self.n_rounds, (RESAMPLES, self.n_rounds))
-        low, high = np.quantile(self._speedup(network, over, picks), [0.025, 0.975])
-        return {"speedup": self.speedup(network, over), "interval": [float(low), float(high)]}
-
-    def _speedup(self, network: int, over: int | None, picks: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Of resamples whose rounds are `picks`, shape (n, n_rounds): shape (n,). As `timing.ratio`: the low
-        end over rounds of one over that of the other."""
-        from profiling.timing import ROUND_QUANTILE
-
-        def low_end(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.nanquantile(levels, ROUND_QUANTILE, axis=-1)
-
-        base = np.concatenate(list(self.anchor[:, picks]), axis=1) if over is None else self.own[over][picks]
-        return np.asarray(low_end(base) / low_end(self.own[network][picks]))
-
-
-def _measure(
-    baseline: ov.Model, networks: Sequence[ov.Model], target: dict[str, Any], rng: np.random.Generator
-) -> _Rounds:
-    from profiling.load import level_of, make_timer
-    from profiling.memory import release_freed_memory
-    from profiling.preparation import ANCHORS
-    from profiling.target import compile_model
-    from profiling.timing import interleave
-
-    release_freed_memory()
-    timers = [make_timer(compile_model(model, target), target) for model in networks]
-    anchors = [make_timer(compile_model(baseline, target), target) for _ in range(ANCHORS)]
-    level = level_of(target)
-    found = interleave(timers, anchors, rng, level=level, rounds=ROUNDS)
-    own = np.array([[np.nan if r.is_flagged else level(r.samples) for r in rounds] for rounds in found])
-    if np.isnan(own).mean(axis=1).max() > 0.5:  # most of them were disturbed: all are as good as any
-        own = np.array([[level(r.samples) for r in rounds] for rounds in found])
-    return _Rounds(own, np.array([[level(r.before), level(r.after)] for r in found[0]]).T)
 
 
 def print_beyond(value: dict[str, Any], out: Console) -> None:

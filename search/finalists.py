@@ -9,24 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from search.comparison import COPIES, ROUNDS, compare
 from search.export import Exported, export_model
 from search.material import Material
 from search.problem import Candidate
-from search.speedup import Draws, Ratio
+from search.speedup import Ratio
 
 if TYPE_CHECKING:
     import openvino as ov
     from rich.progress import Progress
     from torch import nn
 
-    from profiling.timing import Round
     from supernet.architecture import Architecture
     from supernet.data import Images
 
 __all__ = ["Built", "Measured", "Measurement", "build", "int8_accuracy", "measure"]
-
-# Copies of each network, compiled one after the other, and rounds of each copy.
-COPIES, ROUNDS = 3, 12
 
 
 @dataclass(frozen=True)
@@ -151,12 +148,12 @@ def measure(
     fp32 = to_openvino(traced(material), material.example)
     models = [fp32, *(built.exported.model for built in finalists)]
     task = bar.add_task("measuring finalists", total=2 * COPIES * ROUNDS, note="latency")
-    anchor_us, single = _ratios(
+    anchor_us, single = compare(
         baseline.exported.model, models, target, rng, lambda: bar.update(task, advance=1)
     )
     wide = throughput_target(target)
     bar.update(task, completed=COPIES * ROUNDS, note="throughput")
-    busy_us, busy = _ratios(baseline.exported.model, models, wide, rng, lambda: bar.update(task, advance=1))
+    busy_us, busy = compare(baseline.exported.model, models, wide, rng, lambda: bar.update(task, advance=1))
     bar.update(task, completed=2 * COPIES * ROUNDS)
 
     def measured(one: Ratio, other: Ratio) -> Measured:
@@ -171,31 +168,3 @@ def measure(
 
     base, plain, *others = (measured(one, other) for one, other in zip(single, busy, strict=True))
     return Measurement(base, plain, tuple(others))
-
-
-def _ratios(
-    baseline: ov.Model,
-    models: Sequence[ov.Model],
-    target: dict[str, Any],
-    rng: np.random.Generator,
-    on_round: Any,
-) -> tuple[float, list[Ratio]]:
-    """The baseline's latency in microseconds; its own ratio to itself, and that of each of `models` to it."""
-    from profiling.load import level_of, make_timer
-    from profiling.memory import release_freed_memory
-    from profiling.preparation import ANCHORS
-    from profiling.target import compile_model
-    from profiling.timing import anchor_level, interleave
-
-    level = level_of(target)
-    copies: list[list[list[Round]]] = []
-    for _ in range(COPIES):
-        release_freed_memory()
-        timers = [make_timer(compile_model(model, target), target) for model in models]
-        anchors = [make_timer(compile_model(baseline, target), target) for _ in range(ANCHORS)]
-        copies.append(interleave(timers, anchors, rng, level=level, rounds=ROUNDS, on_round=on_round))
-        del timers, anchors
-    draws = Draws.make(COPIES, max(len(own[0]) for own in copies), rng)
-    anchor_us = anchor_level([r for own in copies for r in own[0]], level)
-    ratios = [Ratio.to_anchor([own[i] for own in copies], level, draws) for i in range(len(models))]
-    return anchor_us, [Ratio.of_anchor(draws), *ratios]

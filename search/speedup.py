@@ -4,6 +4,8 @@ Each network is compiled several times, for where it lies in memory counts, and 
 anchors each time. Its ratio to the anchor is the geometric mean over its copies. The interval is a percentile
 one of a two-stage bootstrap (Davison & Hinkley 1997, section 3.8): copies are drawn with replacement, then
 the rounds of each. All networks of a measurement share the draws, so that ratios between any two are paired.
+The ends are moved outwards by what such an interval of few copies is too narrow by (Hesterberg 2015, "What
+Teachers Should Know About the Bootstrap", section 4.2: narrowness bias).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.bootstrap import interval
+from predictor.bootstrap import expanded
 from profiling.timing import ROUND_QUANTILE, Level, Round, ratio
 
 __all__ = ["Draws", "Ratio"]
@@ -42,10 +44,11 @@ class Draws:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A latency over another one's: the estimate, and its resamples, shape (n_resamples,)."""
+    """A latency over another one's: the estimate, and its resamples over `n_copies`, shape (n_resamples,)."""
 
     value: float
     resamples: Floats
+    n_copies: int
 
     @classmethod
     def to_anchor(cls, copies: Sequence[Sequence[Round]], level: Level, draws: Draws) -> Ratio:
@@ -55,21 +58,21 @@ class Ratio:
         for index, rounds in enumerate(copies):
             drawn = draws.copies == index
             log_ratios[drawn] = _resampled(rounds, level, draws.places[drawn])
-        return cls(value, np.exp(log_ratios.mean(axis=1)))
+        return cls(value, np.exp(log_ratios.mean(axis=1)), len(copies))
 
     @classmethod
     def of_anchor(cls, draws: Draws) -> Ratio:
         """The anchor to itself."""
-        return cls(1.0, np.ones(len(draws.copies)))
+        return cls(1.0, np.ones(len(draws.copies)), draws.copies.shape[1])
 
     def over(self, other: Ratio) -> Ratio:
         """This one over the other, both to one anchor in the same rounds."""
-        return Ratio(self.value / other.value, self.resamples / other.resamples)
+        return Ratio(self.value / other.value, self.resamples / other.resamples, self.n_copies)
 
     @property
     def interval(self) -> list[float]:
-        """Both ends, 95 %."""
-        return interval(self.resamples).to_json()
+        """Both ends, 95 %. Raises ValueError for a single copy, which says nothing of others."""
+        return [float(np.exp(end)) for end in expanded(np.log(self.resamples), self.n_copies).to_json()]
 
 
 def _resampled(rounds: Sequence[Round], level: Level, places: Floats) -> Floats:

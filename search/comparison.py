@@ -1,0 +1,51 @@
+"""Networks beside a baseline: several copies of each, compiled one after the other, in interleaved rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from search.speedup import Draws, Ratio
+
+if TYPE_CHECKING:
+    import numpy as np
+    import openvino as ov
+
+    from profiling.timing import Round
+
+__all__ = ["COPIES", "ROUNDS", "compare"]
+
+# Copies of each network, and rounds of each copy. Where a copy lies in memory counts for more than its rounds
+# do, and an interval needs several to see it.
+COPIES, ROUNDS = 6, 6
+
+
+def compare(
+    baseline: ov.Model,
+    models: Sequence[ov.Model],
+    target: dict[str, Any],
+    rng: np.random.Generator,
+    on_round: Callable[[], None] | None = None,
+    *,
+    copies: int = COPIES,
+    rounds: int = ROUNDS,
+) -> tuple[float, list[Ratio]]:
+    """The baseline's latency in microseconds; its own ratio to itself, and that of each of `models` to it."""
+    from profiling.load import level_of, make_timer
+    from profiling.memory import release_freed_memory
+    from profiling.preparation import ANCHORS
+    from profiling.target import compile_model
+    from profiling.timing import anchor_level, interleave
+
+    level = level_of(target)
+    found: list[list[list[Round]]] = []
+    for _ in range(copies):
+        release_freed_memory()
+        timers = [make_timer(compile_model(model, target), target) for model in models]
+        anchors = [make_timer(compile_model(baseline, target), target) for _ in range(ANCHORS)]
+        found.append(interleave(timers, anchors, rng, level=level, rounds=rounds, on_round=on_round))
+        del timers, anchors
+    draws = Draws.make(copies, max(len(own[0]) for own in found), rng)
+    anchor_us = anchor_level([r for own in found for r in own[0]], level)
+    ratios = [Ratio.to_anchor([own[i] for own in found], level, draws) for i in range(len(models))]
+    return anchor_us, [Ratio.of_anchor(draws), *ratios]
