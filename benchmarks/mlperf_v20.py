@@ -11,13 +11,15 @@ minutes: a part replaces its own figures in the file and leaves the others. The 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from results_file import FOLDER, write_result
+from results_file import FOLDER, revision, write_result
+
+PARTS = ("offline", "server", "search")
 
 
 def main() -> None:
@@ -25,18 +27,23 @@ def main() -> None:
     parser.add_argument("--parts", default="offline,server,search")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--predictor", default="runs/resnet50_fine16/predictor/both")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     name = f"mlperf_v20{'-quick' if arguments.quick else ''}"
     command = [sys.executable, "-m", "search.mlperf_v20", "--parts", arguments.parts]
     command += ["--predictor", arguments.predictor, *(["--quick"] if arguments.quick else [])]
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([*command, "--out", folder], check=True)
-        value = json.loads((Path(folder) / "mlperf_v20.json").read_text())
-    value["command"] = f"python benchmarks/mlperf_v20.py --parts {arguments.parts}"
-    for part in ("offline", "server", "search"):
+    folder = arguments.runs_dir / name  # LoadGen's logs stay there
+    at = {"date": datetime.date.today().isoformat(), "revision": revision()}
+    subprocess.run([*command, "--out", str(folder)], check=True)
+    value = json.loads((folder / "mlperf_v20.json").read_text())
+    own = ["python", "benchmarks/mlperf_v20.py", "--parts", arguments.parts]
+    own += ["--quick"] if arguments.quick else []
+    for part in arguments.parts.split(","):
+        value[part] |= {**at, "command": " ".join(own)}
+    for part in PARTS:
         value.get(part, {}).pop("log_dir", None)
     for one in value.get("server", {}).get("networks", {}).values():
-        one.pop("log_dir")
+        one.pop("log_dir", None)
     for one in value.get("offline", {}).get("by_the_rules", {}).values():
         one.pop("log_dir")
     if "search" in value:  # without the folders of this machine
@@ -47,7 +54,7 @@ def main() -> None:
         theirs = earlier["machine"]  # an older version may have known fewer facts
         is_same = all(theirs[name] == fact for name, fact in value["machine"].items() if name in theirs)
         if is_same and earlier["schema_version"] == value["schema_version"]:
-            known = {part: earlier[part] for part in ("offline", "server", "search") if part in earlier}
+            known = {part: earlier[part] for part in PARTS if part in earlier}
     write_result(name, {**value, **known, **{p: value[p] for p in arguments.parts.split(",")}})
 
 

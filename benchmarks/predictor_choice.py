@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from results_file import write_result
 
-from predictor.bootstrap import interval, resamples
+from predictor.bootstrap import expanded, resamples
 from predictor.saved import load
 from predictor.train import predictor_folder
 from profiling.beginning import set_up
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--predictors", nargs=2, default=("xgb", "macs"), metavar="NAME")
     parser.add_argument("--evaluations", type=int, default=100)
     parser.add_argument("--networks", type=int, default=40, help="of each front, at most")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     try:
@@ -107,7 +107,7 @@ def choice(arguments: argparse.Namespace) -> dict[str, Any]:
         "decisions": decisions,
         "gain": float(np.exp(np.concatenate(gains).mean())),
         "gain_by_seed": [float(np.exp(own.mean())) for own in gains],
-        "gain_interval": [float(np.exp(end)) for end in interval(drawn_means(gains)).to_json()],
+        "gain_interval": [float(np.exp(end)) for end in expanded(drawn_means(gains), len(gains)).to_json()],
     }
 
 

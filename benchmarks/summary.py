@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from results_file import cpu_text, read, results, where
+from search_figures import chosen_within, speedup_text
 from zoo_figures import models_tried
 
 from search.published import BASELINE, load_published
@@ -100,6 +101,8 @@ def _speed(value: Value) -> Iterator[tuple[str, str]]:
 def _published(value: Value) -> Iterator[tuple[str, str]]:
     networks = load_published()
     base = networks[BASELINE].offline_sps
+    if "offline" not in value:
+        return
     ratios = [
         f"{name} {value['offline']['ratios'][name]['value']:.2f}x "
         f"({network.offline_sps / base:.2f}x published)"
@@ -112,16 +115,12 @@ def _published(value: Value) -> Iterator[tuple[str, str]]:
     )
     if "search" in value:
         search = value["search"]
-        best = max(
-            found["speedup"]
-            for chosen, found in zip(search["chosen"], search["modes"]["latency"]["found"], strict=True)
-            if chosen["instead_of"] == "A"
-        )
-        own = search["modes"]["latency"]["published"]["A"]["speedup"]
+        mode = search["modes"]["latency"]
+        best, own = chosen_within(search, "A", "latency"), mode["published"]["A"]
         yield (
             "what a search finds within the MACs of A "
             f"({search['macs'][BASELINE] / search['macs']['A']:.2f}x fewer than ResNet-50's), latency",
-            f"{best:.2f}x as fast as ResNet-50, where A itself is {own:.2f}x",
+            f"{speedup_text(best, mode)} as fast as ResNet-50, where A itself is {speedup_text(own, mode)}",
         )
 
 

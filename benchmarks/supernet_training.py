@@ -38,7 +38,7 @@ from supernet.errors import OvnasError
 from supernet.generation import generate
 from supernet.keeper import Keeper
 from supernet.resized import images_of
-from supernet.sandwich import StageSpace, label_step, sandwich_step, teacher_step
+from supernet.sandwich import StageSpace, label_step, sandwich_step, stages_of, teacher_step
 from supernet.study import StageSection
 from supernet.train import BATCHNORM_SAMPLES, run_phase
 from supernet.training import Fit, Recipe, Step, accuracy
@@ -68,7 +68,9 @@ class Bench:
         kept = json.loads(path.read_text()) if path.is_file() else {}
         key = f"{key} of {self.weights}"
         if key not in kept:
-            kept[key] = make()
+            value = make()
+            kept = json.loads(path.read_text()) if path.is_file() else {}  # it may have kept something itself
+            kept[key] = value
             checkpoint.write_json(kept, path)
         self.out.print(f"{key}: {kept[key]}")
         return kept[key]
@@ -85,6 +87,7 @@ class Bench:
 
     def train(self, name: str, module: nn.Module, step: Step, recipe: Recipe, seed: int) -> float:
         """Trains to the end of the recipe, going on where an earlier start was; seconds in all."""
+        name = f"{name}-{self.weights}"
         path = self.folder / f"{name}.safetensors"
         keeper = Keeper(path, self.study, self.seed, TrainingLog(self.folder / f"{name}.csv"))
         compute = self.compute(module)
@@ -174,8 +177,9 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
     """The same architectures from the super-network, and trained alone."""
     network, model = checkpoint.load_supernet(bench.study, bench.home)
     space, section = network.space, bench.study.train
-    epochs = sum(stage.epochs for stage in section.all_stages)
-    recipe = Recipe.of(section, epochs, max(stage.learning_rate for stage in section.all_stages))
+    stages = stages_of(space, section)
+    epochs = sum(stage.epochs for stage in stages)
+    recipe = Recipe.of(section, epochs, max(stage.learning_rate for stage in stages))
     # From small to large: evenly spaced among many random ones, by MACs.
     codes = space.sample_codes(1000, np.random.default_rng(bench.seed))
     order = np.argsort(space.macs_of(codes), kind="stable")
@@ -191,7 +195,7 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
             images = partial(images_of, space, architecture)
             compute = bench.compute(module)
             step = teacher_step(lambda x: module(images(x)), compute.module(model), section, compute)
-            seconds = bench.train(f"alone-{architecture}", module, step, recipe, seed=10 + index)
+            seconds = bench.train(f"alone-{architecture.file_name}", module, step, recipe, seed=10 + index)
             module, _ = module.to("cpu"), model.to("cpu")
             reestimate(module, images(bench.samples))
             return {"seconds": round(seconds), **bench.judged(module, images)}

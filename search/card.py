@@ -9,6 +9,7 @@ from typing import Any
 
 from predictor.conformal import LEVEL
 from profiling.machine import describe_target
+from profiling.timing import QUANTILE, ROUND_QUANTILE
 from search.export import onnx_checker
 from search.table import NOT_MEASURED
 
@@ -92,11 +93,19 @@ Row = tuple[str, str, str, str]
 def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
     measured = card["measured"] if is_finalist else card
     busy = card.get("throughput_target")
-    one = "end to end, interleaved rounds beside the INT8 pre-trained model"
-    many = one if not busy else f"{one}; {describe_target(busy)}"
+    beside = "end to end, in rounds shared with the INT8 pre-trained model"
+    one = f"{beside}: the fastest {QUANTILE:.0%} of a round end there, and {ROUND_QUANTILE:.0%} of the rounds"
+    many = one if not busy else f"{beside}; {describe_target(busy)}"
     rows: list[Row | None] = [
         _accuracy(measured, card, "top1_int8", "INT8 model, compiled for the target; test split"),
         _accuracy(measured, card, "top1_fp32", "FP32 model; test split"),
+        _row(
+            "INT8 top-1 against the baseline's",
+            None if measured.get("top1_int8_change") is None else 100 * measured["top1_int8_change"],
+            "{:+.2f} points",
+            f"standard error {100 * (measured.get('top1_int8_change_se') or 0.0):.2f} points",
+            "on the same test images",
+        ),
         _row("latency", measured.get("latency_us"), "{:,.1f} us", "", f"{one}; {_target(card)}"),
         _row("throughput", measured.get("throughput_sps"), "{:,.1f} samples/s", "", many),
     ]
@@ -106,7 +115,7 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
         ("speedup_fp32", "speed-up in latency over the FP32 pre-trained model", one),
         ("throughput_speedup_fp32", "speed-up in throughput over the FP32 pre-trained model", many),
     ):
-        ends = _ends(measured.get(f"{name}_interval"), "{:.3f}", "95 % interval over rounds")
+        ends = _ends(measured.get(f"{name}_interval"), "{:.3f}", "95 % interval over copies and rounds")
         rows.append(_row(label, measured.get(name), "{:.3f}x", ends, how))
     fp32 = card.get("fp32") or {}
     rows.append(_row("latency of the FP32 pre-trained model", fp32.get("latency_us"), "{:,.1f} us", "", one))
@@ -134,7 +143,8 @@ def _loadgen(run: dict[str, Any]) -> Row:
         how += f"; 99th percentile within {run['bound_ms']:g} ms"
     if run.get("arrangement"):
         how += f"; {_plain(run['arrangement'])}"
-    return f"MLPerf {run['scenario']}, {run['metric']}", f"{run['value']:,.3f}", spread, how
+    figure = "no figure" if run["value"] is None else f"{run['value']:,.3f}"
+    return f"MLPerf {run['scenario']}, {run['metric']}", figure, spread, how
 
 
 def _predicted(card: dict[str, Any]) -> list[Row | None]:

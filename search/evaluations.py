@@ -62,4 +62,10 @@ class Evaluations:
             if "full" in str(error):
                 place = self.path.parent
                 raise OvnasError(f"the disk is full: free some space at {place} and run again") from None
+            if "locked" in str(error):
+                raise OvnasError(
+                    f"{self.path} is in use by another search; wait until it ends, or take another --runs-dir"
+                ) from None
+            if "readonly" in str(error):
+                raise OvnasError(f"{self.path} may not be written; mend its rights") from None
             raise OvnasError(f"{self.path} is damaged, or no ovnas file: {error}; move it away") from None

@@ -41,13 +41,13 @@ def store_finalists(
     path = store_path(study, runs_dir)
     if not path.is_file():
         return 0
-    with Store.open(path) as store:
-        known = set(store.architectures())
-    fresh = [a for a in dict.fromkeys(architectures) if a not in known]
-    if not fresh:
-        return 0
-    bench, meta = set_up(study, out, is_new=False)
     try:
+        with Store.open(path) as store:
+            known = set(store.architectures())
+        fresh = [a for a in dict.fromkeys(architectures) if a not in known]
+        if not fresh:
+            return 0
+        bench, meta = set_up(study, out, is_new=False)
         with Store.create_or_open(path, meta) as store:
             for block in even_blocks(fresh, BLOCK):
                 for one in measure_block(bench, block, rng):

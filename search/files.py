@@ -28,10 +28,11 @@ def search_value(
     source: LatencySource,
     problem: Problem,
     finalists: list[Finalist],
+    n_predicted: int,
     folder: Path,
     machine: dict[str, Any],
 ) -> dict[str, Any]:
-    """search.json's value, but for its seconds."""
+    """search.json's value, but for its seconds; `n_predicted` latencies, in all rounds."""
     from profiling.machine import throughput_target
 
     settings, material, target = workshop.settings, workshop.material, workshop.target
@@ -56,7 +57,7 @@ def search_value(
         "constraints": settings.constraints.to_json(),
         "evaluations": {
             "accuracy_measured": problem.n_evaluated_in_all if is_accuracy else 0,
-            "latency_predicted": problem.n_predicted,
+            "latency_predicted": n_predicted,
             "latency_measured": 0 if source.is_known else problem.n_evaluated_in_all,
         },
         "history": history_of(problem, reference),

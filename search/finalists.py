@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.comparison import COPIES, ROUNDS, compare
 from search.export import Exported, export_model
@@ -23,26 +24,32 @@ if TYPE_CHECKING:
     from supernet.architecture import Architecture
     from supernet.data import Images
 
-__all__ = ["Built", "Measured", "Measurement", "build", "int8_accuracy", "measure"]
+__all__ = ["Built", "Measured", "Measurement", "build", "int8_accuracy", "int8_hits", "measure"]
 
 
 @dataclass(frozen=True)
 class Built:
     """One exported network; `candidate` is None for the baseline. Accuracies are on the test split, None
-    without data. `model_bytes` are those of the INT8 weights file; `is_finetuned`: its weights are no longer
-    the super-network's."""
+    without data; `hits_int8`, shape (n,), says of each test image whether the INT8 model is right.
+    `model_bytes` are those of the INT8 weights file; `is_finetuned`: its weights are no longer the
+    super-network's."""
 
     architecture: Architecture
     candidate: Candidate | None
     exported: Exported
     top1_fp32: float | None
-    top1_int8: float | None
+    hits_int8: NDArray[np.bool_] | None
     macs: int
     n_parameters: int
     model_bytes: int
     n_int8_layers: int
     n_layers: int
     is_finetuned: bool
+
+    @property
+    def top1_int8(self) -> float | None:
+        """Of the INT8 model."""
+        return None if self.hits_int8 is None else float(self.hits_int8.mean())
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         candidate,
         exported,
         top1_fp32=None if test is None else accuracy(module, test),
-        top1_int8=None if test is None else int8_accuracy(compiled, test),
+        hits_int8=None if test is None else int8_hits(compiled, test),
         macs=space.macs(architecture),
         n_parameters=sum(p.numel() for p in module.parameters()),
         model_bytes=exported.files["ir"].with_suffix(".bin").stat().st_size,
@@ -117,19 +124,24 @@ def traced(material: Material) -> nn.Module:
 
 
 def int8_accuracy(compiled: ov.CompiledModel, images: Images) -> float:
-    """Top-1 of a compiled model over all images; a last partial batch is filled up and cut off."""
+    """Top-1 of a compiled model over all images."""
+    return float(int8_hits(compiled, images).mean())
+
+
+def int8_hits(compiled: ov.CompiledModel, images: Images) -> NDArray[np.bool_]:
+    """Whether a compiled model is right, image by image, shape (n,); a last partial batch is filled up and
+    cut off."""
     import torch
 
     from supernet.data import batches
 
     batch = int(compiled.inputs[0].shape[0])
-    right = total = 0
+    found = []
     for x, labels in batches(images, batch):
         filled = torch.cat([x, x[-1:].expand(batch - len(x), *x.shape[1:])]) if len(x) < batch else x
         scores = compiled([filled.numpy()])[0][: len(x)]
-        right += int((scores.argmax(1) == labels.numpy()).sum())
-        total += len(labels)
-    return right / total
+        found.append(scores.argmax(1) == labels.numpy())
+    return np.concatenate(found)
 
 
 def measure(

@@ -120,7 +120,7 @@ def measure_finalists(
     """Each network, given by its name and .xml file, in each scenario: search.json's "mlperf".
 
     A test that fails, such as a Server bound that a network cannot meet, makes a row with verdict INVALID,
-    value 0 and the reason: what else was measured is not lost. The caller holds the measuring lock. Raises
+    no value and the reason: what else was measured is not lost. The caller holds the measuring lock. Raises
     OvnasError if LoadGen is not installed, or for an unknown scenario.
     """
     from profiling.machine import default_threads
@@ -142,7 +142,7 @@ def measure_finalists(
             found = measure_scenario(model, scenario, plan, place, threads=default_threads(), watch=watch)
         except OvnasError as error:
             rows.append(
-                {**head, "metric": SCENARIOS[scenario].metric, "value": 0.0, "verdict": "INVALID",
+                {**head, "metric": SCENARIOS[scenario].metric, "value": None, "verdict": "INVALID",
                  "is_quick": is_quick, "log_dir": str(place), "reason": str(error)}
             )  # fmt: skip
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -86,27 +88,44 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     weights = "random" if arguments.weights is None else str(arguments.weights)
     value: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "command": " ".join(["python -m search.mlperf_v20", *sys.argv[1:]]),
         "machine": read_machine(),
         "is_quick": arguments.quick,
         "weights": weights,
         "seed": arguments.seed,
     }
+    path = home / "mlperf_v20.json"
+    value |= _earlier(path, value)  # parts measured before stay
+    command = shlex.join(["python", "-m", "search.mlperf_v20", *sys.argv[1:]])
+
+    def keep(part: str, found: dict[str, Any]) -> None:
+        """On disk at once: each takes minutes, or hours."""
+        value[part] = {"command": command, **found}
+        value["seconds"] = round(time.monotonic() - start, 1)
+        home.mkdir(parents=True, exist_ok=True)
+        write_json(value, path)
+
     with measuring(), cli.progress(out) as bar:
         if set(parts) & {"offline", "server"}:
             models = _build(published, arguments.weights, home / "networks", bar)
         if "offline" in parts:
-            value["offline"] = _offline(models, home, arguments.quick, rng, bar)
+            keep("offline", _offline(models, home, arguments.quick, rng, bar))
         if "server" in parts:
-            value["server"] = _server(models, home, arguments.quick, bound_ms, rng, bar)
+            keep("server", _server(models, home, arguments.quick, bound_ms, rng, bar))
         if "search" in parts:
-            value["search"] = beyond_published(published, predictor, rng, bar)
-    value["seconds"] = round(time.monotonic() - start, 1)
-    home.mkdir(parents=True, exist_ok=True)
-    write_json(value, home / "mlperf_v20.json")
-    _print(value, published, out)
-    out.print(f"written: {home / 'mlperf_v20.json'}; LoadGen's logs beside it", soft_wrap=True)
+            keep("search", beyond_published(published, predictor, rng, bar))
+    _print({name: one for name, one in value.items() if name not in PARTS or name in parts}, published, out)
+    out.print(f"written: {path}; LoadGen's logs beside it", soft_wrap=True)
     return value
+
+
+def _earlier(path: Path, value: dict[str, Any]) -> dict[str, Any]:
+    """The parts that an earlier start measured under the same conditions."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        same = all(kept[name] == value[name] for name in ("schema_version", "machine", "is_quick", "weights"))
+        return {part: kept[part] for part in PARTS if same and part in kept}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _parts(arguments: argparse.Namespace) -> list[str]:
@@ -216,6 +235,7 @@ def _server(
     from search.published import BASELINE
     from search.scenario import SCENARIOS, candidates
     from supernet.checkpoint import write_json
+    from supernet.errors import OvnasError
 
     n = default_threads()
     folder = new_folder(home / "logs", "server")
@@ -238,20 +258,35 @@ def _server(
     for place in rng.permutation(len(models)):
         name = list(models)[place]
         plan = Plan(is_quick, bound)
-        one = measure_scenario(
-            models[name], "server", plan, folder / name, threads=n,
-            watch=lambda what, s, total, name=name: watch(f"{name}: {what}", s, total),  # type: ignore[misc]
-        )  # fmt: skip
-        found[name] = one.to_json()
+        try:
+            found[name] = measure_scenario(
+                models[name], "server", plan, folder / name, threads=n,
+                watch=lambda what, s, total, name=name: watch(f"{name}: {what}", s, total),  # type: ignore[misc]
+            ).to_json()  # fmt: skip
+        except OvnasError as error:  # such as a bound that it cannot meet: the others count
+            found[name] = {"value": None, "verdict": "INVALID", "reason": str(error)}
         write_json(found[name], folder / name / "result.json")  # each takes minutes: kept at once
     base = found[BASELINE]["value"]
+
+    def ratio(name: str) -> float | None:
+        own = found[name]["value"]
+        return None if own is None or base is None else own / base
+
     return {
         "bound_ms": bound,
         "bound_reason": reason,
         "networks": {name: found[name] for name in models},
-        "ratios": {name: {"value": found[name]["value"] / base, "interval": [None, None]} for name in models},
+        "ratios": {name: {"value": ratio(name), "interval": [None, None]} for name in models},
         "log_dir": str(folder),
     }
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "none" if value is None else format(value, form)
+
+
+def _p99(one: dict[str, Any]) -> str:
+    return f"{one['summary']['percentiles_ms']['99']:.1f}" if "summary" in one else ""
 
 
 def _print(value: dict[str, Any], published: dict[str, Published], out: Console) -> None:
@@ -292,16 +327,19 @@ def _print(value: dict[str, Any], published: dict[str, Published], out: Console)
     if "server" in value:
         own = value["server"]
         rows = [
-            [network.label, f"{own['networks'][name]['value']:.1f}", f"{network.server_qps:.1f}",
+            [network.label, _figure(own["networks"][name]["value"], ".1f"), f"{network.server_qps:.1f}",
              own["networks"][name]["verdict"],
-             f"{own['ratios'][name]['value']:.3f}", f"{network.server_qps / base.server_qps:.3f}",
-             f"{own['networks'][name]['summary']['percentiles_ms']['99']:.1f}"]
+             _figure(own["ratios"][name]["value"], ".3f"), f"{network.server_qps / base.server_qps:.3f}",
+             _p99(own["networks"][name])]
             for name, network in published.items()
         ]  # fmt: skip
         heads = ("network", "samples/s here", "published", "LoadGen", "ratio here",
                  "ratio published", "p99 ms")  # fmt: skip
         cli.print_table(out, f"Server, p99 <= {own['bound_ms']:g} ms{note}", heads, rows)
         out.print(f"bound: {own['bound_reason']}", soft_wrap=True)
+        for name, one in own["networks"].items():
+            if "reason" in one:
+                out.print(f"{published[name].label}: {one['reason']}", soft_wrap=True)
     if "search" in value:
         from search.beyond import print_beyond
 

@@ -74,8 +74,10 @@ class Network:
 @dataclass(frozen=True)
 class Finalist(Network):
     """`predicted_us` and its interval are at the machine's speed when it was profiled, `measured_then_us`
-    is the measured latency at that speed. `is_faster`: beyond the noise, in what the target asks for; None
-    without an interval. `is_feasible` and `violations` are of the measured figures."""
+    is the measured latency at that speed. `top1_change` is that of INT8 test accuracy against the baseline,
+    a fraction, with its standard error where both judged the same images. `is_faster`: beyond the noise, in
+    what the target asks for; None without an interval. `is_feasible` and `violations` are of the measured
+    figures."""
 
     predicted_us: float
     interval_us: tuple[float, float] | None
@@ -84,6 +86,8 @@ class Finalist(Network):
     speedup: Ratio
     throughput_speedup: Ratio | None
     speedup_fp32: Ratio | None
+    top1_change: float | None
+    top1_change_se: float | None
     is_faster: bool | None
     is_inside: bool | None
     is_feasible: bool
@@ -174,9 +178,10 @@ class Outcome:
 
     @property
     def best(self) -> Finalist | None:
-        """The fastest finalist that keeps, measured, to all constraints; None if none does."""
+        """The fastest finalist that keeps, measured, to all constraints, of those that are faster than the
+        baseline beyond the noise, if any; None if none keeps to them."""
         kept = [f for f in self.finalists if f.is_feasible]
-        return max(kept, key=lambda f: self.gain(f).value, default=None)
+        return max(kept, key=lambda f: (f.is_faster is not False, self.gain(f).value), default=None)
 
     def gain(self, finalist: Finalist) -> Ratio:
         """What the target asks for: the speed-up in throughput in throughput mode, else in latency."""
@@ -243,7 +248,10 @@ def _finalist(value: dict[str, Any], one: dict[str, Any], number: int) -> Finali
     speedup = speedup or Ratio(value["baseline"]["latency_us"] / measured["latency_us"])
     low, high = predicted.get("interval_us") or (None, None)
     interval = None if low is None or high is None else (float(low), float(high))
-    then_us = measured["latency_us"] * float(value.get("machine_speed") or 1.0)
+    then_us = measured.get("latency_then_us")  # of several rounds each has its own
+    then_us = then_us or measured["latency_us"] * float(value.get("machine_speed") or 1.0)
+    own, base = measured.get("top1_int8"), value["baseline"].get("top1_int8")
+    change = None if own is None or base is None else own - base
     inside = one.get("is_inside_interval")
     if inside is None and interval is not None:
         inside = interval[0] <= then_us <= interval[1]
@@ -263,6 +271,8 @@ def _finalist(value: dict[str, Any], one: dict[str, Any], number: int) -> Finali
         speedup=speedup,
         throughput_speedup=wide,
         speedup_fp32=Ratio.of(measured, "speedup_fp32"),
+        top1_change=change,
+        top1_change_se=measured.get("top1_int8_change_se"),
         is_faster=gain.excludes_one if faster is None else bool(faster),
         is_inside=inside,
         is_feasible=not violations if feasible is None else bool(feasible),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS", "NOT_MEASURED", "best_of", "print_summary", "read_candidates", "rows_of", "verdict",
-    "write_front", "write_page", "write_picture",
+    "write_page", "write_picture",
 ]  # fmt: skip
 
 PICTURE = "front.png"
@@ -90,19 +90,6 @@ def _front_among(candidates: Sequence[Candidate], path: Path) -> list[Candidate]
     known = {str(c.architecture): c for c in candidates}
     with path.open(newline="", encoding="utf-8") as file:
         return [known[row["architecture"]] for row in csv.DictReader(file)]
-
-
-def write_front(front: Sequence[Candidate], is_accuracy: bool, path: Path) -> None:
-    """One line an architecture of the predicted front; `top1` is that of the validation split."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("architecture", "predicted_latency_us", "top1_validation", "macs"))
-        for candidate in front:
-            top1 = f"{candidate.quality:.6f}" if is_accuracy else NOT_MEASURED
-            writer.writerow((candidate.architecture, f"{candidate.latency_us:.3f}", top1, candidate.macs))
-    os.replace(partial, path)
 
 
 def write_page(

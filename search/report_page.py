@@ -12,7 +12,7 @@ from search.outcome import Finalist, Network, Outcome, Ratio
 from search.problem import Candidate
 from search.table import (
     NOT_MEASURED,
-    accuracy_change,
+    change_text,
     constraints_text,
     top1_text,
     verdict_of,
@@ -33,7 +33,9 @@ def make_page(outcome: Outcome, candidates: Sequence[Candidate], front: Sequence
         stand_in = " The search maximised MACs as its declared stand-in."
         page.text(f"No data: {NOT_MEASURED}.{stand_in if 'accuracy' in outcome.objectives else ''}")
     page.heading("Front")
-    page.figures((pictures.front_picture(outcome, candidates, front), _front_caption(outcome)))
+    page.figures(
+        (pictures.front_picture(outcome, candidates, front), _front_caption(outcome, len(candidates)))
+    )
     _finalists(page, outcome)
     _layers(page, outcome)
     _search(page, outcome, candidates, front)
@@ -57,11 +59,11 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     best = outcome.best
     if best is not None:
-        gain, change = outcome.gain(best), accuracy_change(outcome, best)
+        gain, change = outcome.gain(best), change_text(best)
         interval = "" if gain.low is None else f", 95 % interval {gain.low:.2f} to {gain.high:.2f}"
         facts.append((f"{gain.value:.2f}x", f"speed-up of {best.name}, measured{interval}"))
-        if change is not None:
-            facts.append((f"{change:+.2f} points", "its INT8 test accuracy against the baseline's"))
+        if change:
+            facts.append((f"{change} points", "its INT8 test accuracy against the baseline's"))
     if outcome.finalists:
         errors = [abs(one.error) for one in outcome.finalists]
         facts.append((f"{sum(errors) / len(errors):.1%}", "mean error of predicted latency"))
@@ -73,9 +75,10 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
     return facts
 
 
-def _front_caption(outcome: Outcome) -> str:
+def _front_caption(outcome: Outcome, *, has_tips: bool) -> str:
+    marks = "any mark" if has_tips else "any but the grey marks"
     bars = (
-        f"Hover over any mark. Bars: the predictor's {LEVEL:.0%} interval (blue), the 95 % intervals of the "
+        f"Hover over {marks}. Bars: the predictor's {LEVEL:.0%} interval (blue), the 95 % intervals of the "
         "measurement (orange). Latencies are at the machine's speed when it was profiled."
     )
     if outcome.is_accuracy:
@@ -91,11 +94,12 @@ def _finalists(page: Page, outcome: Outcome) -> None:
     tested = "" if outcome.n_test is None else f" of {outcome.n_test:,} images"
     text = (
         "Latency and throughput are measured end to end, in interleaved rounds beside the INT8 pre-trained "
-        "model; the numbers below a speed-up end its 95 % interval over rounds, and it is green where that "
-        f"excludes 1. Accuracy is that of the INT8 model on the test split{tested}, which nothing was chosen "
-        "by, ± its standard error, and below it the points against the baseline. The error of a prediction "
-        "is taken at the machine's speed when it was profiled; it now runs at "
-        f"{outcome.machine_speed:.3f} of that."
+        "model; the numbers below a speed-up end its 95 % interval over compiled copies and rounds, and it "
+        f"is green where that excludes 1. Accuracy is that of the INT8 model on the test split{tested}, ± "
+        "its standard error, and below it the points against the baseline, whose own error is smaller, for "
+        "both judge the same images. The search chose the finalists by other images; which of them is the "
+        "best is said by these. The error of a prediction is taken at the machine's speed when it was "
+        f"profiled; it now runs at {outcome.machine_speed:.3f} of that."
     )
     page.text(text)
     columns = [
@@ -134,8 +138,7 @@ def _baseline_row(outcome: Outcome) -> list[str | Cell]:
 
 
 def _row(outcome: Outcome, one: Finalist) -> list[str | Cell]:
-    change = accuracy_change(outcome, one)
-    points = "" if change is None else f"{change:+.2f}, "
+    points = f"{change}, " if (change := change_text(one)) else ""
     wide = one.throughput_speedup
     return [
         Cell(one.name, note=_size(one)),

@@ -17,7 +17,9 @@ __all__ = ["SCHEMA_VERSION", "Finalist", "baseline_value", "finalist_value", "is
 # 2: the interval of a finalist's predicted latency.
 # 3: objectives and constraints; history of hypervolume; intervals of speed-ups, the FP32 baseline; standard
 #    errors; rounds; sizes.
-#    Since then added: whether a finalist's weights are fine-tuned; speed-ups in throughput over FP32.
+#    Since then added: whether a finalist's weights are fine-tuned; speed-ups in throughput over FP32; the
+#    change of accuracy with its own standard error; each finalist's latency at the speed when the machine was
+#    profiled, and that speed.
 SCHEMA_VERSION = 3
 
 
@@ -40,7 +42,12 @@ def is_inside(finalist: Finalist) -> bool | None:
     low, high = finalist.interval_us
     if low is None or high is None:
         return None
-    return low <= finalist.baseline_us / finalist.measured.speedup.value <= high
+    return low <= latency_then_us(finalist) <= high
+
+
+def latency_then_us(finalist: Finalist) -> float:
+    """The measured latency at the machine's speed when it was profiled, which a prediction is of."""
+    return finalist.baseline_us / finalist.measured.speedup.value
 
 
 def baseline_value(built: Built, beside: Measurement, n_test: int | None, home: Path) -> dict[str, Any]:
@@ -81,6 +88,7 @@ def finalist_value(
     is_throughput = mode == "throughput"
     deciding = measured.throughput_speedup if is_throughput else measured.speedup
     violations = _violations(finalist, baseline, constraints)
+    change, change_error = _change(built, baseline)
     return {
         "architecture": str(built.architecture),
         "is_finetuned": built.is_finetuned,
@@ -92,6 +100,7 @@ def finalist_value(
         },
         "measured": {
             "latency_us": measured.latency_us,
+            "latency_then_us": latency_then_us(finalist),
             "throughput_sps": measured.throughput_sps,
             "speedup": measured.speedup.value,
             "speedup_interval": measured.speedup.interval,
@@ -103,7 +112,10 @@ def finalist_value(
             "throughput_speedup_fp32_interval": measured.throughput_speedup_fp32.interval,
             "is_faster": deciding.interval[0] > 1,
             **_accuracies(built, n_test),
+            "top1_int8_change": change,
+            "top1_int8_change_se": change_error,
         },
+        "machine_speed": finalist.baseline_us / finalist.beside.baseline.latency_us,
         "is_inside_interval": is_inside(finalist),
         "is_feasible": not violations,
         "violations": violations,
@@ -152,6 +164,17 @@ def _sizes(built: Built) -> dict[str, Any]:
         "n_parameters": built.n_parameters,
         "model_bytes": built.model_bytes,
     }
+
+
+def _change(built: Built, baseline: Built) -> tuple[float | None, float | None]:
+    """INT8 top-1 minus the baseline's, and its standard error: of the mean of the differences image by
+    image, for both judge the same ones (McNemar 1947)."""
+    import numpy as np
+
+    if built.hits_int8 is None or baseline.hits_int8 is None:
+        return None, None
+    differences = built.hits_int8.astype(float) - baseline.hits_int8
+    return float(differences.mean()), float(np.std(differences) / math.sqrt(len(differences)))
 
 
 def _accuracies(built: Built, n_test: int | None) -> dict[str, Any]:

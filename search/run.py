@@ -40,7 +40,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     """Writes candidates.csv, front.csv, search.json, report.html and the finalists' files; returns
     search.json's value. Raises OvnasError, once all that is written, where no finalist keeps to the
     constraints."""
-    from profiling.lock import measuring
+    from profiling.lock import alone_in, measuring
     from profiling.machine import read_machine, read_target
     from search.algorithms.registry import make_algorithm
     from search.files import search_value, write_search
@@ -71,9 +71,9 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     if source is not None and source.space != material.network.space:
         raise OvnasError("the predictor was trained for another space; collect and train again")
     make_algorithm(settings.algorithm).require(material.network.space, settings.budget)
-    partial = folder / "finalists.partial"  # an earlier search's files stay until this one is done
-    shutil.rmtree(partial, ignore_errors=True)
-    with measuring() if is_in_loop else nullcontext():
+    with alone_in(folder), measuring() if is_in_loop else nullcontext():
+        partial = folder / "finalists.partial"  # an earlier search's files stay until this one is done
+        shutil.rmtree(partial, ignore_errors=True)
         if source is None:
             source = measured_source(study, settings, folder, out)
         with out.status("building the baseline"):
@@ -84,18 +84,23 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
             partial, nullcontext if is_in_loop else measuring, out,
         )  # fmt: skip
         problem, finalists = run_round(workshop, source, [], [], 1)
-        for number in range(2, settings.rounds + 1):
-            newer = refreshed(study, arguments, workshop, source, finalists, number - 1)
-            if newer is None:
-                break
-            source = newer
-            earlier = list(problem.candidates.values())
-            problem, more = run_round(workshop, source, finalists, earlier, number)
-            finalists += more
+        n_predicted = problem.n_predicted
+        try:
+            for number in range(2, settings.rounds + 1):
+                newer = refreshed(study, arguments, workshop, source, finalists, number - 1)
+                if newer is None:
+                    break
+                earlier = list(problem.candidates.values())
+                problem, more = run_round(workshop, newer, finalists, earlier, number)
+                source, n_predicted = newer, n_predicted + problem.n_predicted
+                finalists += more
+        finally:  # an interrupted round leaves those before it
+            value = search_value(
+                study, arguments, workshop, source, problem, finalists, n_predicted, folder, machine
+            )
+            value["seconds"] = round(time.monotonic() - start, 1)
+            write_search(value, workshop, problem, finalists, folder)
         give_back(study, arguments, workshop, source, finalists)
-        value = search_value(study, arguments, workshop, source, problem, finalists, folder, machine)
-        value["seconds"] = round(time.monotonic() - start, 1)
-        write_search(value, workshop, problem, finalists, folder)
         if settings.mlperf:  # may take hours: what was found is on disk by then
             value["mlperf"] = _mlperf(value, workshop, folder)
             value["seconds"] = round(time.monotonic() - start, 1)

@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", help="with --mlperf: seconds in place of the rules' 10 minutes"
     )
     parser.add_argument(
-        "--latency-bound", default=f"{SERVER_BOUND_MS:g}ms", metavar="TIME",
+        "--latency-bound", metavar="TIME",
         help="with --mlperf server: of the 99th percentile (default: 15ms, the rule for ResNet-50)",
     )  # fmt: skip
 
@@ -107,7 +107,13 @@ class Settings:
             raise OvnasError(
                 f"--rounds refreshes a predictor, and --predictor {MEASURE} has none; leave it out"
             )
+        for option in ("quick", "latency_bound"):
+            if getattr(arguments, option) and not arguments.mlperf:
+                raise OvnasError(
+                    f"--{option.replace('_', '-')} is of LoadGen's runs: add --mlperf, or leave it out"
+                )
         names = section.objectives if arguments.objectives is None else arguments.objectives.split(",")
+        bound = arguments.latency_bound
         return cls(
             predictor=arguments.predictor,
             algorithm=algorithm,
@@ -119,7 +125,7 @@ class Settings:
             seed=arguments.seed,
             mlperf=_scenarios(arguments.mlperf),
             is_quick=arguments.quick,
-            bound_ms=parse_ms(arguments.latency_bound),
+            bound_ms=SERVER_BOUND_MS if bound is None else parse_ms(bound),
         )
 
 

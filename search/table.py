@@ -89,12 +89,12 @@ def verdict_of(outcome: Outcome) -> str:
     best = outcome.best
     if best is None:
         return f"no finalist keeps, measured, to {asked}"
-    gain, change = outcome.gain(best), accuracy_change(outcome, best)
-    figure = f"{best.name}, {ratio_text(gain)}" + (f" at {change:+.2f} points" if change is not None else "")
+    change = change_text(best)
+    figure = f"{best.name}, {ratio_text(outcome.gain(best))}" + (f" at {change} points" if change else "")
     within = f" within {asked}" if outcome.constraints else ""
     if best.is_faster is False:
         return f"no finalist{within} is faster than the INT8 baseline beyond the noise; the nearest: {figure}"
-    return f"fastest{within}: {figure}" + (" of INT8 test accuracy" if change is not None else "")
+    return f"fastest{within}: {figure}" + (" of INT8 test accuracy" if change else "")
 
 
 def constraints_text(outcome: Outcome) -> str:
@@ -103,10 +103,12 @@ def constraints_text(outcome: Outcome) -> str:
     return " and ".join(text.format(v / unit) for (text, unit), v in known) or "no constraint"
 
 
-def accuracy_change(outcome: Outcome, one: Finalist) -> float | None:
-    """INT8 test accuracy against the baseline's, in points."""
-    base = outcome.baseline.top1_int8
-    return None if base is None or one.top1_int8 is None else 100 * (one.top1_int8 - base)
+def change_text(one: Finalist) -> str:
+    """INT8 test accuracy against the baseline's, in points, with its standard error where it is known."""
+    if one.top1_change is None:
+        return ""
+    error = "" if one.top1_change_se is None else f" ± {100 * one.top1_change_se:.2f}"
+    return f"{100 * one.top1_change:+.2f}{error}"
 
 
 def ratio_text(ratio: Ratio) -> str:

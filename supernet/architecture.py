@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from supernet.errors import OvnasError
 
 __all__ = ["Architecture"]
 
+_MAX_NAME = 200  # file systems allow 255 bytes, ending included
 _TEXT = re.compile(
     r"w(?P<width>[\d-]*)(_e(?P<expand>[\d.-]+))?(_d(?P<depth>[\d-]+))?(_k(?P<kernel>[\d-]+))?"
     r"(_r(?P<resolution>\d+))?"
@@ -22,8 +24,8 @@ class Architecture:
     `width`: channels of each free channel group. `expand`: ratio of a block's inner channels to its
     output channels. `depth`: blocks kept in each run of skippable blocks. `kernel`: side of each elastic
     kernel. `resolution`: the side of the input in px, where there are several.
-    `str()` gives a stable text, safe in a file name, that `parse` reads back:
-    ``w40-168_e0.2-0.25_d2-3_k3-5_r192``.
+    `str()` gives a stable text that `parse` reads back, ``w40-168_e0.2-0.25_d2-3_k3-5_r192``; `file_name` is
+    that, as short as file systems want it.
     """
 
     width: tuple[int, ...] = ()
@@ -42,6 +44,15 @@ class Architecture:
             parts.append("k" + "-".join(map(str, self.kernel)))
         parts += [f"r{side}" for side in self.resolution]
         return "_".join(parts)
+
+    @property
+    def file_name(self) -> str:
+        """The text, its end in place of a digest where it is too long for a file's name."""
+        text = str(self)
+        if len(text) <= _MAX_NAME:
+            return text
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return f"{text[: _MAX_NAME - 13]}-{digest}"
 
     @classmethod
     def parse(cls, text: str) -> Architecture:

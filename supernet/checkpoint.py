@@ -30,6 +30,7 @@ __all__ = [
     "digest",
     "example_input",
     "finetuned_path",
+    "keeps_pretraining",
     "load_finetuned",
     "load_pretrained",
     "load_start",
@@ -50,6 +51,8 @@ __all__ = [
 # 1: first.
 SCHEMA_VERSION = 1
 HEADER = "ovnas"
+# Keys of [train] that pre-training does not depend on; nor does it on [space].
+_AFTER_PRETRAINING = ("epochs", "learning_rate", "n_random", "stages", "distillation", "label_weight")
 
 
 def example_input(study: Study, *, batch: int = 1) -> Tensor:
@@ -157,34 +160,34 @@ def _listed(faults: dict[str, list[str]]) -> str:
 
 
 def save_pretrained(
-    model: nn.Module, study: Study, seed: int, folder: Path, *, weights: Path | None = None
+    model: nn.Module, study: Study, seed: int, folder: Path, *, origin: dict[str, str] | None = None
 ) -> None:
     """Keeps the pre-trained model's weights, under its own state-dict names, and what they came from:
-    the study's pre-training, or the file `weights`."""
+    the study's pre-training, and the digests of the files that it began with."""
     save_state(model.state_dict(), folder / "pretrained.safetensors")
-    write_json(_pretraining_of(study, seed, weights), folder / "pretrained.json")
+    write_json(_pretraining_of(study, seed, origin), folder / "pretrained.json")
 
 
 def load_pretrained(
-    model: nn.Module, study: Study, seed: int, folder: Path, *, weights: Path | None = None
+    model: nn.Module, study: Study, seed: int, folder: Path, *, origin: dict[str, str] | None = None
 ) -> bool:
     """Loads what an unfinished start has kept; False if there is none, or it came from other settings."""
     try:
         kept = json.loads((folder / "pretrained.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    if kept != _pretraining_of(study, seed, weights) or not (folder / "pretrained.safetensors").is_file():
+    if kept != _pretraining_of(study, seed, origin) or not (folder / "pretrained.safetensors").is_file():
         return False
     load_weights(model, folder / "pretrained.safetensors")
     return True
 
 
-def _pretraining_of(study: Study, seed: int, weights: Path | None) -> dict[str, Any]:
+def _pretraining_of(study: Study, seed: int, origin: dict[str, str] | None) -> dict[str, Any]:
     settings = settings_of(study)
     settings.pop("space")
-    for key in ("epochs", "learning_rate", "n_random", "stages", "distillation", "label_weight"):
+    for key in _AFTER_PRETRAINING:
         settings["train"].pop(key)
-    return {"seed": seed, "weights": digest(weights), **settings}
+    return {"seed": seed, "origin": origin or {}, **settings}
 
 
 def digest(path: Path | None) -> str:
@@ -269,6 +272,12 @@ def differences(study: Study, theirs: dict[str, dict[str, Any]]) -> list[str]:
     return found
 
 
+def keeps_pretraining(differences: list[str]) -> bool:
+    """Whether `differences` of settings leave the pre-trained model what it is."""
+    harmless = ("[space] ", *(f"[train] {key}:" for key in _AFTER_PRETRAINING))
+    return all(text.startswith(harmless) for text in differences)
+
+
 def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module]:
     """The trained super-network and the pre-trained model that it came from, in evaluation mode.
 
@@ -291,7 +300,7 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
 
 def finetuned_path(folder: Path, architecture: Architecture) -> Path:
     """Where a fine-tuned sub-network's own weights lie."""
-    return folder / "finetuned" / f"{architecture}.safetensors"
+    return folder / "finetuned" / f"{architecture.file_name}.safetensors"
 
 
 def origin_of(folder: Path) -> dict[str, str]:

@@ -106,7 +106,7 @@ def counted_macs(module: fx.GraphModule, inputs: Sequence[Tensor]) -> tuple[Any,
         moved = arguments[0] if isinstance(layer, _TRANSPOSED) else output
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        total += moved.numel() // moved.shape[0] * weight[0].numel()
+        total += moved.numel() // inputs[0].shape[0] * weight[0].numel()
 
     parts = dict(module.named_modules())
     called = {str(node.target) for node in module.graph.nodes if node.op == "call_module"}

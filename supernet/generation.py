@@ -242,7 +242,7 @@ class _Builder:
 
     def _width_slot(self, root: int, name: str, n_units: int, producers: list[str]) -> tuple[int | None, str]:
         per_unit = max(1, self._channels_per_unit(root, producers))
-        divisor = max(1, self.options.divisor // per_unit)
+        divisor = self.options.divisor // math.gcd(self.options.divisor, per_unit)
         least = math.ceil(self.options.min_channels / per_unit)
         sizes = {min(n_units, max(least, make_divisible(n_units * r, divisor))) for r in self.options.width}
         choices = tuple(sorted(sizes | {n_units}))
@@ -346,12 +346,14 @@ class _Builder:
         )
 
     def _n_positions(self, call: LayerCall, shapes: Mapping[str, Any]) -> int:
+        """Of one image: what a layer is given may have other things folded into its batch."""
         module = self.coupling.traced.module.get_submodule(call.module)
+        batch = next(shapes[name][0] for name, node in self.nodes.items() if node.op == "placeholder")
         if isinstance(module, nn.Linear):
-            return math.prod(shapes[call.node][1:-1])
+            return int(math.prod(shapes[call.node][:-1]) // batch)
         is_transposed = isinstance(module, _TRANSPOSED)
-        moved = self.nodes[call.node].all_input_nodes[0].name if is_transposed else call.node
-        return math.prod(shapes[moved][2:])
+        moved = shapes[self.nodes[call.node].all_input_nodes[0].name if is_transposed else call.node]
+        return int(moved[0] * math.prod(moved[2:]) // batch)
 
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

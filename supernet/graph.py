@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
@@ -69,6 +70,7 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
         for node in reversed(graph.nodes):  # of `b, c, _, _ = x.size()`, and what the tracer has answered
             if is_question(node) and not node.users:
                 graph.erase_node(node)
+        _spell_out_shuffles(model, graph)
         module = fx.GraphModule(model, graph)
         recorder = _ShapeRecorder(module)
         try:
@@ -77,8 +79,9 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
                 actual = module(*inputs)
         except Exception as error:
             raise OvnasError(f"the model's traced graph does not run: {error}") from error
-    if not _close(expected, actual):
-        raise OvnasError("the traced graph gives another output than the model; is it random?")
+        if not _close(expected, actual):
+            raise OvnasError("the traced graph gives another output than the model; is it random?")
+        _out_of_place(module, inputs, expected)
     return TracedModel(module, recorder.shapes, tracer.opaque, recorder.passed)
 
 
@@ -87,6 +90,35 @@ def reproduces(expected: nn.Module, actual: nn.Module, example: Example) -> bool
     inputs = as_tuple(example)
     with torch.no_grad():
         return _close(expected.eval()(*inputs), actual.eval()(*inputs))
+
+
+def _out_of_place(module: fx.GraphModule, inputs: tuple[Tensor, ...], expected: Any) -> None:
+    """In-place activations write into what they are given, which another one may have written where the block
+    between them is dropped; then neither can be differentiated. ReLUs that follow one another do no harm."""
+    found = [m for m in module.modules() if getattr(m, "inplace", False)]
+    found = [m for m in found if not isinstance(m, (nn.ReLU, nn.ReLU6))]
+    for activation in found:
+        activation.inplace = False  # type: ignore[assignment]
+    if found and not _close(expected, module(*inputs)):  # the model reads what was written
+        for activation in found:
+            activation.inplace = True  # type: ignore[assignment]
+
+
+def _spell_out_shuffles(model: nn.Module, graph: fx.Graph) -> None:
+    """Channel shuffles as the views that they are."""
+    for node in list(graph.nodes):
+        if node.op == "call_module" and isinstance(model.get_submodule(node.target), nn.ChannelShuffle):
+            groups = model.get_submodule(node.target).groups
+        elif node.op == "call_function" and node.target in (F.channel_shuffle, torch.channel_shuffle):
+            groups = node.args[1] if len(node.args) > 1 else node.kwargs["groups"]
+        else:
+            continue
+        with graph.inserting_before(node):
+            pieces = graph.call_function(torch.unflatten, (node.all_input_nodes[0], 1, (groups, -1)))
+            mixed = graph.call_function(torch.transpose, (pieces, 1, 2))
+            shuffled = graph.call_function(torch.flatten, (mixed, 1, 2))
+        node.replace_all_uses_with(shuffled)
+        graph.erase_node(node)
 
 
 def _make_plain(model: nn.Module) -> None:

@@ -33,11 +33,11 @@ class Keeper:
         seed: int,
         log: TrainingLog,
         *,
-        weights: str = "",
+        origin: dict[str, str] | None = None,
         world: World = ALONE,
     ) -> None:
         self.path, self.log, self.world = path, log, world
-        self.made_from = {"seed": seed, "weights": weights, "settings": checkpoint.settings_of(study)}
+        self.made_from = {"seed": seed, "origin": origin or {}, "settings": checkpoint.settings_of(study)}
         self.minutes = study.train.checkpoint_minutes
         self.facts: dict[str, Any] = {}
         self._kept: dict[str, Any] | None = None
@@ -56,14 +56,16 @@ class Keeper:
         theirs = kept["made_from"]
         faults = checkpoint.differences(study, theirs["settings"])
         faults += [
-            f"{name}: {theirs[name]!r} there, {self.made_from[name]!r} now"
-            for name in ("seed", "weights")
-            if theirs[name] != self.made_from[name]
+            f"{name}: {theirs.get(name)!r} there, {self.made_from[name]!r} now"
+            for name in ("seed", "origin")
+            if theirs.get(name) != self.made_from[name]
         ]
         if faults:
+            advice = "start again with --force, or take another --runs-dir"
+            if checkpoint.keeps_pretraining(faults):
+                advice = "delete that file to keep the pre-trained model, or take another --runs-dir"
             raise OvnasError(
-                f"{self.path} is an unfinished training with other settings ({'; '.join(faults)}); start "
-                "again with --force, or take another --runs-dir"
+                f"{self.path} is an unfinished training with other settings ({'; '.join(faults)}); {advice}"
             )
         self._kept, self.facts = kept, kept["facts"]
         self.log.rows = kept["log"]

@@ -75,11 +75,24 @@ def _flatten(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
 
 
 def _unflatten(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
+    """One of the sizes may be -1, and follows the channels; the others are constants."""
     shape = coupling.shape(node)
-    varies = [False] * len(shape)
+    axis, sizes = (
+        _argument(node, 1, "dim"),
+        _argument(node, 2, "sizes", _argument(node, 2, "unflattened_size")),
+    )
+    if node.op == "call_module":
+        module = coupling.module_of(node)
+        axis, sizes = module.dim, module.unflattened_size
+    is_listed = isinstance(sizes, (tuple, list)) and all(isinstance(n, int) for n in sizes)
+    if not (isinstance(axis, int) and is_listed):
+        return coupling.unknown(node)
+    made = range(axis % len(x), axis % len(x) + len(sizes))
+    varies = [i in made and sizes[i - made.start] == -1 for i in range(len(shape))]
     result = reshape(coupling.groups, x, shape, varies=varies, operation=coupling.operation(node))
-    free = result is not None and any(coupling.groups.is_free(dim) for dim in result)
-    return coupling.unknown(node) if result is None or free else result
+    if result is None or any(coupling.groups.is_free(result[i]) and not varies[i] for i in made):
+        return coupling.unknown(node)
+    return result
 
 
 def _permute(coupling: Coupling, node: fx.Node, x: Dims) -> Any:

@@ -69,7 +69,7 @@ def _study(arguments: argparse.Namespace) -> Study:
         raise OvnasError("--study and --model exclude each other: a study names its own model")
     if not re.fullmatch(r"[\w.]+:[\w.]+", arguments.model):
         raise OvnasError(f"--model must read 'package.module:factory', but got {arguments.model!r}")
-    name = re.sub(r"\W+", "_", arguments.model.partition(":")[2])
+    name = re.sub(r"\W+", "_", arguments.model)
     model = ModelSection(arguments.model, _shape(arguments.input_shape), arguments.weights)
     return Study(name, model, space=SPACE)
 

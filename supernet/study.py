@@ -66,8 +66,8 @@ class SpaceSection:
     cropped to; none by default, for cropped kernels need training before they are worth measuring.
     `resolution`: sides in px that a square input may have besides the model's own; none by default, for they
     need training too.
-    `exclude`: layers, by name or pattern ("layer1.*"), whose channels and kernels stay and that are never
-    skipped. `min_channels`: what every free group keeps at least.
+    `exclude`: layers, by name or pattern ("layer1.*"), whose output channels and kernels stay and that are
+    never skipped. `min_channels`: what every free group keeps at least.
     """
 
     width: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)

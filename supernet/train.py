@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from supernet.sandwich import StageSpace
     from supernet.training import Fit
 
-STATE = "training.safetensors"
+# Beside an earlier super-network, which stays until a new one is done.
+STATE, UNFINISHED = "training.safetensors", "unfinished"
 BATCHNORM_SAMPLES = 512
 # What an epoch's accuracies are taken from: they are for looking at, and cheap.
 JUDGED_IMAGES = 2000
@@ -67,9 +69,10 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     with joined_world() as world:
         out = cli.console(arguments)
         out.quiet = not world.is_first
-        if not arguments.force:
+        if not (arguments.force or (arguments.resume and (folder / STATE).is_file())):
             card = checkpoint.read_card(study, folder)
             if card is not None:
+                _require_same_origin(card, _origin(study, arguments), folder)
                 out.print(
                     f"super-network of {study.name} is trained already (seed {card.get('seed')}): {folder} "
                     "(--force trains again)"
@@ -81,7 +84,6 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
 def _train(
     study: Study, folder: Path, out: Console, arguments: argparse.Namespace, world: World
 ) -> dict[str, Any]:
-    import torch
 
     from supernet import checkpoint
     from supernet.data import load_splits
@@ -93,18 +95,21 @@ def _train(
     from supernet.training_log import TrainingLog
 
     splits = load_splits(study)
-    torch.manual_seed(arguments.seed)
     start = time.monotonic()
     _require_classifier(study, splits.n_classes)
-    stages_of(checkpoint.make_network(study).space, study.train)  # before hours of pre-training
+    stages = stages_of(checkpoint.make_network(study).space, study.train)  # before hours of pre-training
+    for left_out in set(study.train.all_stages) - set(stages):
+        out.print(f"stage {', '.join(left_out.open)}: left out, for this space has nothing of that to choose")
     if arguments.force:
         (folder / STATE).unlink(missing_ok=True)
+        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    origin = _origin(study, arguments)
     keeper = Keeper(
         folder / STATE,
         study,
         arguments.seed,
         TrainingLog(folder / "training.csv" if world.is_first else None),
-        weights=checkpoint.digest(arguments.weights or arguments.start_from),
+        origin=origin,
         world=world,
     )
     if arguments.resume and not keeper.has_kept:
@@ -128,7 +133,7 @@ def _train(
     out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
     model = compute.module(model).eval()
     is_ordered = False
-    for phase, stage in enumerate(stages_of(network.space, study.train), start=1):
+    for phase, stage in enumerate(stages, start=1):
         opened = StageSpace(network.space, stage)
         if opened.opens_width and not is_ordered:
             network.order_channels()
@@ -153,7 +158,8 @@ def _train(
         facts = {
             "accuracy": _settle(network, model, splits, out),
             "batchnorm_samples": min(BATCHNORM_SAMPLES, len(splits.train)),  # type: ignore[arg-type]
-            "epochs": sum(stage.epochs for stage in study.train.all_stages),
+            "epochs": sum(stage.epochs for stage in stages),
+            "origin": origin,
             "seed": arguments.seed,
             "seconds": round(seconds_before + time.monotonic() - start, 1),
             "precision": compute.precision,
@@ -161,6 +167,7 @@ def _train(
         }
         checkpoint.save_supernet(network, study, folder, facts, pretrained=model)
         keeper.remove()
+        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
         out.print(f"saved to {folder}")
     return {"study": study.name, **facts}
 
@@ -203,6 +210,26 @@ def run_phase(
                 out.print(f"{name}, epoch {epoch.index + 1}/{epoch.n_epochs}: {row}, {row.seconds:.0f} s")
 
 
+def _origin(study: Study, arguments: argparse.Namespace) -> dict[str, str]:
+    """The digests of the files that a training begins with; nothing for none."""
+    from supernet import checkpoint
+
+    given = arguments.weights or (Path(study.model.weights).expanduser() if study.model.weights else None)
+    return {"weights": checkpoint.digest(given), "start_from": checkpoint.digest(arguments.start_from)}
+
+
+def _require_same_origin(card: dict[str, Any], origin: dict[str, str], folder: Path) -> None:
+    """Raises OvnasError where other files are given than a trained super-network began with."""
+    from supernet.errors import OvnasError
+
+    for name, theirs in (card.get("origin") or {}).items():
+        if origin[name] and origin[name] != theirs:
+            raise OvnasError(
+                f"the super-network in {folder} began with another {name.replace('_', '-')} file; train "
+                "again with --force, or take another --runs-dir"
+            )
+
+
 def _compute(
     study: Study, model: nn.Module, splits: Splits, keeper: Keeper, out: Console, world: World
 ) -> Compute:
@@ -237,10 +264,11 @@ def _pretrain(
     from supernet.sandwich import label_step
     from supernet.training import Fit, Recipe, accuracy
 
+    origin = _origin(study, arguments)
     is_given = bool(study.model.weights or arguments.weights)
-    if not is_given and not arguments.force:
+    if not is_given:
         is_given = checkpoint.load_pretrained(
-            model, study, arguments.seed, folder, weights=arguments.start_from
+            model, study, arguments.seed, folder / UNFINISHED, origin=origin
         )
         if is_given:
             out.print("going on with the pre-trained model of an earlier start")
@@ -257,10 +285,8 @@ def _pretrain(
         )
         judged = _thinned(splits.validation)
         run_phase(fit, "pre-training", 0, keeper, lambda: (accuracy(model, judged, compute), None), out)
-    # Beside an earlier super-network, an interrupt would leave it as that one's.
-    if keeper.world.is_first and not (folder / "supernet.json").is_file():
-        source = arguments.weights or arguments.start_from
-        checkpoint.save_pretrained(model, study, arguments.seed, folder, weights=source)
+    if keeper.world.is_first:
+        checkpoint.save_pretrained(model, study, arguments.seed, folder / UNFINISHED, origin=origin)
     model.eval()
 
 

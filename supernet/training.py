@@ -27,7 +27,7 @@ Step = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
 
 MOMENTUM = 0.9
 # What the streams of random numbers are for.
-ORDER, AUGMENTATION, STEP = range(3)
+ORDER, AUGMENTATION, STEP, DROPOUT = range(4)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Fit:
 
     Iterating `epochs` trains; it may be left after any step, and what `state` has given then is taken
     up by `restore` of a new Fit of the same module, recipe and seed. With several processes each computes
-    its part of a batch with its own BatchNorm statistics, and gradients are averaged.
+    its part of a batch with its own BatchNorm statistics; gradients and running statistics are averaged in
+    each step.
     """
 
     def __init__(
@@ -143,7 +144,6 @@ class Fit:
                 self.n_done += 1
                 if self.n_done % self.steps_per_epoch and on_step is not None:
                     on_step()
-            self.world.average(self.module.buffers())
             self.module.eval()
             mean = torch.tensor(float(np.mean(self._losses)))
             self.world.average([mean])
@@ -159,13 +159,15 @@ class Fit:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         rng = np.random.default_rng((*self.seed, STEP, self.n_done))
-        loss = float(self.step(self.compute.images(x), labels.to(self.compute.device), rng))
+        with self._seeded():
+            loss = float(self.step(self.compute.images(x), labels.to(self.compute.device), rng))
         if not math.isfinite(loss):
             raise OvnasError(
                 f"training diverged: the loss of step {self.n_done} is {loss}; take a lower learning rate"
             )
         parameters = list(self.module.parameters())
-        self.world.average([p.grad for p in parameters if p.grad is not None])
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self.world.average([*gradients, *self.module.buffers()])
         if self.recipe.max_gradient_norm:
             nn.utils.clip_grad_norm_(parameters, self.recipe.max_gradient_norm)
         self.optimizer.step()
@@ -173,6 +175,14 @@ class Fit:
             for name, value in self._averaged_values().items() if self._average else ():
                 self._average[name].lerp_(value, 1 - self.recipe.ema_decay)
         return loss
+
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """What modules draw themselves (dropout) depends on the step and the process alone."""
+        rng = np.random.default_rng((*self.seed, DROPOUT, self.n_done, self.world.rank))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            yield
 
     def _averaged_values(self) -> dict[str, Tensor]:
         values = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}

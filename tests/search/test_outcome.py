@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from search.outcome import Outcome, Ratio
+from search.table import change_text
 
 OLD = {
     "schema_version": 2,
@@ -125,3 +126,31 @@ def test_a_ratio_without_an_interval():
     assert Ratio.of({"speedup": None}, "speedup") is None
     assert Ratio(2.0).excludes_one is None
     assert Ratio(2.0, 1.9, 2.1).excludes_one is True
+
+
+def test_the_best_is_one_that_is_faster_beyond_the_noise(found):
+    value = found.value
+    for i, one in enumerate(value["finalists"]):
+        one["is_feasible"] = i < 2
+    unsure, sure = (one["measured"] for one in value["finalists"][:2])
+    unsure |= {"speedup": 1.05, "speedup_interval": [0.98, 1.12], "is_faster": False}
+    sure |= {"speedup": 1.04, "speedup_interval": [1.02, 1.06], "is_faster": True}
+    assert Outcome.of(value).best.name == "finalist 2"
+
+
+def test_finalists_of_several_rounds_have_their_own_speed_of_the_machine(found):
+    value = found.value
+    measured = value["finalists"][0]["measured"]
+    measured["latency_then_us"] = 1.3 * measured["latency_us"]
+    one, other = Outcome.of(value).finalists[:2]
+    assert one.measured_then_us == pytest.approx(1.3 * one.latency_us)
+    assert other.measured_then_us == pytest.approx(value["machine_speed"] * other.latency_us)
+
+
+def test_the_change_of_accuracy_has_its_own_error(found):
+    value = found.value
+    base, measured = value["baseline"], value["finalists"][0]["measured"]
+    measured |= {"top1_int8": base["top1_int8"] - 0.01, "top1_int8_change_se": 0.004}
+    one = Outcome.of(value).finalists[0]
+    assert (one.top1_change, one.top1_change_se) == (pytest.approx(-0.01), 0.004)
+    assert change_text(one) == "-1.00 ± 0.40"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -13,27 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.csv_files import NOT_MEASURED, write_candidates
 from search.outcome import Outcome
-from search.report import NOT_MEASURED, main, read_candidates, write_front
+from search.report import main, read_candidates
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.mark.parametrize("is_accuracy", [True, False])
-def test_front_csv(tmp_path, candidates_of, is_accuracy):
-    front = candidates_of([(10.12349, 0.5), (20, 0.75)])
-    path = tmp_path / "new" / "front.csv"
-    write_front(front, is_accuracy, path)
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["top1_validation"] for row in rows] == (
-        ["0.500000", "0.750000"] if is_accuracy else [NOT_MEASURED] * 2
-    )
-    assert [float(row["predicted_latency_us"]) for row in rows] == [10.123, 20.0]
-    assert [(row["architecture"], int(row["macs"])) for row in rows] == [
-        (str(c.architecture), c.macs) for c in front
-    ]
-    assert [p.name for p in path.parent.iterdir()] == ["front.csv"]
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +188,7 @@ def test_a_command_draws_it_again(found, tmp_path, capsys, write_study):
     found.write_csv(folder / "candidates.csv")
     assert main(common) == 2
     assert "no front" in capsys.readouterr().err
-    write_front(found.front, True, folder / "front.csv")
+    write_candidates(found.front, folder / "front.csv", is_accuracy=True)
     assert main([*common, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"] == str(folder / "report.html")
     assert (folder / "report.html").read_text(encoding="utf-8") == found.write_page(tmp_path / "again.html")
@@ -221,7 +204,7 @@ def test_a_front_of_other_objectives_is_drawn_again(found, tmp_path, write_study
     found = replace(found, front=found.candidates[5:12])
     (folder / "search.json").write_text(json.dumps(found.value))
     found.write_csv(folder / "candidates.csv")
-    write_front(found.front, True, folder / "front.csv")
+    write_candidates(found.front, folder / "front.csv", is_accuracy=True)
     assert main(["--study", str(write_study(tmp_path)), "--runs-dir", str(tmp_path / "runs")]) == 0
     assert (folder / "report.html").read_text(encoding="utf-8") == found.write_page(tmp_path / "again.html")
 

@@ -93,7 +93,7 @@ def test_what_is_bad_is_printed(found):
         {"network": "baseline", "scenario": "server", "metric": "queries/s", "value": 1234.5,
          "verdict": "INVALID", "is_quick": True,
          "summary": {"checks": {"Min duration satisfied": False, "Min queries satisfied": True}}},
-        {"network": "finalist 1", "scenario": "server", "metric": "queries/s", "value": 0.0,
+        {"network": "finalist 1", "scenario": "server", "metric": "queries/s", "value": None,
          "verdict": "INVALID", "is_quick": False, "reason": "no rate is low enough"},
     ]  # fmt: skip
     text = printed(value)
@@ -102,7 +102,7 @@ def test_what_is_bad_is_printed(found):
     assert "not faster than the baseline beyond the noise: finalist 3\n" in text
     quick = "LoadGen, baseline, server: 1,234.5 queries/s, INVALID (not met: min duration), a quick run\n"
     assert quick in text
-    assert "finalist 1, server: 0.0 queries/s, INVALID (no rate is low enough)\n" in text
+    assert "finalist 1, server: no figure, INVALID (no rate is low enough)\n" in text
 
 
 def test_a_row_fits_on_one_line(found):

@@ -7,6 +7,14 @@ import pytest
 from supernet import Architecture, OvnasError
 
 
+def test_file_names_fit_any_file_system():
+    short, long, other = Architecture((8,)), Architecture((64,) * 150), Architecture((64,) * 149 + (32,))
+    assert short.file_name == "w8"
+    assert len(str(long)) > 255
+    assert max(len(long.file_name), len(other.file_name)) <= 200
+    assert long.file_name != other.file_name
+
+
 @pytest.mark.parametrize(
     ("architecture", "text"),
     [

@@ -295,8 +295,10 @@ def test_folder_faults_are_named(folder):
         load_splits(study("folder", folder))
 
 
-def test_truncated_images_are_named(folder):
-    path = folder / "train" / "class0" / "0.png"
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
+def test_truncated_images_are_named(folder, suffix):
+    (folder / "train" / "class0" / "0.png").unlink()
+    path = folder / "train" / "class0" / f"0.{suffix}"
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:2000])

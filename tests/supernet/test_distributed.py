@@ -48,6 +48,11 @@ save_file({**state, "losses": torch.tensor(losses)}, f"{sys.argv[1]}-{world.rank
 """
 
 
+# Each with the statistics of its own images; what is kept of them is the same in both.
+BATCHNORM = SCRIPT.replace("nn.Conv2d(3, 16, 3, 2), nn.ReLU()", "nn.Conv2d(3, 16, 3, 2), nn.BatchNorm2d(16)")
+BATCHNORM = BATCHNORM.replace("batch_size=16)", "batch_size=16, ema_decay=0.9)")
+
+
 def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,6 +79,14 @@ def test_two_processes_train_as_one_does(tmp_path):
     for name, value in one.items():
         assert torch.equal(first[name], second[name])
         torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_keep_the_same_statistics(tmp_path):
+    run_together(2, "-c", BATCHNORM, str(tmp_path / "state"))
+    first, second = (load_file(tmp_path / f"state-{rank}-of-2") for rank in range(2))
+    assert any("running_var" in name for name in first)
+    for name, value in first.items():
+        assert torch.equal(second[name], value)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from torch import nn
 
 import supernet
 from supernet import OvnasError, SpaceSection
+from supernet.checks import counted_macs
 
 
 def slots(network, kind):
@@ -110,6 +111,40 @@ def test_a_shared_layer_is_counted_at_each_call(zoo, randomise, tiny_images):
     assert [layer.name for layer in network.space.layers] == ["first.0", "mid.0", "mid.0", "last"]
     (slot,) = network.space.slots
     assert slot.name == "first.0"
+
+
+class Folded(nn.Module):
+    """A linear layer over bundles of positions, which a view has put into the batch (as MobileViT does)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.linear, self.last = nn.Conv2d(3, 16, 1), nn.Linear(16, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.first(x).permute(0, 2, 3, 1)
+        b, h, w, c = x.shape
+        x = self.linear(x.reshape(b * h, w, c))
+        return self.last(x.reshape(b, h * w, 8).mean(1))
+
+
+def test_macs_of_layers_with_more_than_images_in_their_batch():
+    network = supernet.generate(Folded(), torch.zeros(2, 3, 4, 6))
+    space = network.space
+    assert space.macs(space.largest) == 4 * 6 * (3 * 16 + 16 * 8) + 8 * 4
+    module = network.extract(space.largest)
+    assert counted_macs(module, (torch.zeros(2, 3, 4, 6),))[1] == space.macs(space.largest)
+
+
+@pytest.mark.parametrize(("divisor", "step"), [(8, 24), (16, 48), (64, 192)])
+def test_bundles_of_channels_follow_the_divisor(divisor, step):
+    """Of a grouped convolution with 24 channels a group: whole groups, in multiples of the divisor."""
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 384, 1), nn.Conv2d(384, 384, 1, groups=16), nn.Conv2d(384, 5, 1)),
+    )
+    options = supernet.SpaceSection(width=tuple(i / 16 for i in range(1, 17)), divisor=divisor)
+    network = supernet.generate(model, torch.zeros(1, 3, 2, 2), options)
+    slot = next(slot for slot in network.space.slots if slot.kind == "width")
+    assert {24 * units % step for units in slot.choices} == {0}
 
 
 def test_fixed_models_have_one_architecture():

@@ -4,6 +4,7 @@ import csv
 import errno
 import itertools
 import json
+import shutil
 
 import pytest
 from safetensors import SafetensorError
@@ -140,6 +141,28 @@ def test_a_killed_training_goes_on_to_the_same_result(staged, write_study, tmp_p
     assert not (tmp_path / "runs/tiny/supernet" / train.STATE).exists()
 
 
+def test_a_killed_training_leaves_an_earlier_one_and_goes_on(staged, write_study, tmp_path, monkeypatch):
+    options = staged_study(write_study, tmp_path)
+    assert train.main([*options, "--seed", "1"]) == 0
+    before = files(tmp_path)
+    save, left = Keeper.save, itertools.count(13, -1)
+
+    def killed(self, phase, fit):
+        save(self, phase, fit)
+        if next(left) == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "save", killed)
+    assert train.main([*options, "--force"]) == 2
+    monkeypatch.undo()
+    home = tmp_path / "runs/tiny/supernet"
+    assert all((home / name).read_bytes() == before[name][0] for name in NAMES)
+    assert train.main([*options, "--resume"]) == 0
+    for name in NAMES - {"supernet.json"}:
+        assert files(tmp_path)[name][0] == files(staged)[name][0]
+    assert files(tmp_path).keys() == before.keys()
+
+
 def test_stages_are_named_in_the_log(staged):
     names = ["pre-training", "stage 1 (depth)", "stage 2 (depth, width)"]
     assert [row["phase"] for row in rows(staged)] == [name for name in names for _ in range(2)]
@@ -162,6 +185,13 @@ def test_an_unfinished_training_of_other_settings_is_refused(capsys, write_study
     message = refused(capsys, *options)
     assert "[train] ema_decay: 0.9 there, 0.5 now" in message
     assert "--force" in message
+    file.write_text(
+        file.read_text()
+        .replace("ema_decay = 0.5", "ema_decay = 0.9\nn_random = 2")
+        .replace("n_random = 1\n", "")
+    )
+    assert "delete that file to keep the pre-trained model" in refused(capsys, *options)
+    file.write_text(file.read_text().replace("n_random = 2", "n_random = 1"))
     assert "seed: 0 there, 1 now" in refused(capsys, *options, "--seed", "1")
 
 
@@ -201,10 +231,17 @@ def test_starts_that_are_refused(trained, write_study, tmp_path, capsys, monkeyp
         train.main([*options, "--start-from", weights])
     monkeypatch.undo()
     capsys.readouterr()
-    assert "weights: " in refused(capsys, *options)  # without it, it would be another training
+    assert "origin: " in refused(capsys, *options)  # without it, it would be another training
     given = str(write_study(tmp_path / "given", model=f"weights = {weights!r}"))
     options = ["--study", given, "--runs-dir", str(tmp_path / "given/runs"), "--start-from", weights]
     assert "leave it out for --start-from" in refused(capsys, *options)
+
+
+def test_other_weights_than_a_trained_super_network_began_with_are_refused(trained, tmp_path, capsys):
+    _, options = trained
+    (tmp_path / "other.safetensors").write_bytes(b"other")
+    message = refused(capsys, *options, "--weights", str(tmp_path / "other.safetensors"))
+    assert "began with another weights file; train again with --force" in message
 
 
 @pytest.mark.slow
@@ -275,7 +312,9 @@ def test_a_full_disk_leaves_the_old_files(trained, capsys, monkeypatch, name):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "full" in err or "No space left" in err
-    (folder / "runs/tiny/supernet" / train.STATE).unlink()
+    home = folder / "runs/tiny/supernet"
+    (home / train.STATE).unlink()
+    shutil.rmtree(home / train.UNFINISHED)
     after = files(folder)
     assert {name: after[name] for name in NAMES} == {name: before[name] for name in NAMES}
 
