@@ -25,7 +25,7 @@ def compare(
     models: Sequence[ov.Model],
     target: dict[str, Any],
     rng: np.random.Generator,
-    on_round: Callable[[], None] | None = None,
+    on_round: Callable[[], None] = lambda: None,
     *,
     copies: int = COPIES,
     rounds: int = ROUNDS,

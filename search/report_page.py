@@ -33,9 +33,8 @@ def make_page(outcome: Outcome, candidates: Sequence[Candidate], front: Sequence
         stand_in = " The search maximised MACs as its declared stand-in."
         page.text(f"No data: {NOT_MEASURED}.{stand_in if 'accuracy' in outcome.objectives else ''}")
     page.heading("Front")
-    page.figures(
-        (pictures.front_picture(outcome, candidates, front), _front_caption(outcome, len(candidates)))
-    )
+    caption = _front_caption(outcome, has_tips=len(candidates) <= pictures.MAX_TIPS)
+    page.figures((pictures.front_picture(outcome, candidates, front), caption))
     _finalists(page, outcome)
     _layers(page, outcome)
     _search(page, outcome, candidates, front)

@@ -108,7 +108,7 @@ def _spell_out_shuffles(model: nn.Module, graph: fx.Graph) -> None:
     """Channel shuffles as the views that they are."""
     for node in list(graph.nodes):
         if node.op == "call_module" and isinstance(model.get_submodule(node.target), nn.ChannelShuffle):
-            groups = model.get_submodule(node.target).groups
+            groups: Any = model.get_submodule(node.target).groups
         elif node.op == "call_function" and node.target in (F.channel_shuffle, torch.channel_shuffle):
             groups = node.args[1] if len(node.args) > 1 else node.kwargs["groups"]
         else:

@@ -77,10 +77,7 @@ def _flatten(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
 def _unflatten(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     """One of the sizes may be -1, and follows the channels; the others are constants."""
     shape = coupling.shape(node)
-    axis, sizes = (
-        _argument(node, 1, "dim"),
-        _argument(node, 2, "sizes", _argument(node, 2, "unflattened_size")),
-    )
+    axis, sizes = _argument(node, 1, "dim"), _argument(node, 2, "sizes")
     if node.op == "call_module":
         module = coupling.module_of(node)
         axis, sizes = module.dim, module.unflattened_size
