@@ -63,8 +63,8 @@ class Macs(Quality):
 class ValidationAccuracy(Quality):
     """Top-1 on a fixed part of the validation split with BatchNorm re-estimated, as a fraction.
 
-    `n_images` of the split, evenly spread, are judged on (0: all). Kept in a SQLite file under the
-    super-network's hash: an architecture is evaluated once.
+    `n_images` of the split, evenly spread, are judged on (0: all). Kept in a SQLite file under digests of the
+    super-network and of the images: an architecture is evaluated once.
     """
 
     name = "validation top-1"
@@ -79,7 +79,7 @@ class ValidationAccuracy(Quality):
         *,
         n_images: int = 0,
     ) -> None:
-        from search.images import evenly
+        from search.images import evenly, fingerprint
 
         self.reestimator = reestimator
         self.images = evenly(splits.validation, n_images)
@@ -87,6 +87,7 @@ class ValidationAccuracy(Quality):
         is_part = n < len(splits.validation)  # type: ignore[arg-type]
         self.key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] + f"-{reestimator.n_samples}"
         self.key += f"-{n}" if is_part else ""
+        self.key += f"-{fingerprint(self.images)}"
         self.evaluations = Evaluations(cache)
 
     def of(self, architecture: Architecture) -> float:

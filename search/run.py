@@ -114,13 +114,15 @@ def _baseline_quality(
     settings: Settings, material: Material, quality: Quality, baseline: Any, target: dict[str, Any]
 ) -> float | None:
     """The INT8 baseline's accuracy on the images that the search judges on, where a limit needs it."""
+    from profiling.machine import read_machine
     from profiling.target import compile_model
     from search.finalists import int8_accuracy
     from search.quality import ValidationAccuracy
 
     if settings.constraints.max_accuracy_drop is None or not isinstance(quality, ValidationAccuracy):
         return None
-    key = f"{quality.key}-int8-{len(material.calibration)}"
+    machine = read_machine()
+    key = f"{quality.key}-int8-{len(material.calibration)}-{machine['cpu_model']}-{machine['openvino']}"
     known = quality.evaluations.get("accuracy", key, "baseline")
     if known is None:
         known = int8_accuracy(compile_model(baseline.exported.model, target), quality.images)

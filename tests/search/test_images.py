@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import Dataset, TensorDataset
 
 from search import images
-from search.images import evenly
+from search.images import evenly, fingerprint
 
 
 class Counted(Dataset):
@@ -55,3 +55,12 @@ def test_tensors_are_taken_as_they_are():
     whole = TensorDataset(torch.zeros(5, 1), torch.arange(5))
     assert evenly(whole, 0) is whole
     assert labels(evenly(whole, 2)) == [0, 4]
+
+
+def test_a_fingerprint_tells_images_apart():
+    pixels = torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(20) % 5
+    own = fingerprint(TensorDataset(pixels, labels))
+    assert own == fingerprint(TensorDataset(pixels.clone(), labels))
+    others = (TensorDataset(pixels + 1e-3, labels), TensorDataset(pixels, labels.flip(0)))
+    assert own not in {fingerprint(other) for other in (*others, TensorDataset(pixels[:19], labels[:19]))}
