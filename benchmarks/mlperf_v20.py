@@ -55,7 +55,8 @@ def main() -> None:
         is_same = all(theirs[name] == fact for name, fact in value["machine"].items() if name in theirs)
         if is_same and earlier["schema_version"] == value["schema_version"]:
             known = {part: earlier[part] for part in PARTS if part in earlier}
-    write_result(name, {**value, **known, **{p: value[p] for p in arguments.parts.split(",")}})
+    rest = {key: one for key, one in value.items() if key not in PARTS}
+    write_result(name, {**rest, **known, **{p: value[p] for p in arguments.parts.split(",")}})
 
 
 if __name__ == "__main__":

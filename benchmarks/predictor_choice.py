@@ -53,6 +53,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error("--seeds must be >= 2: the interval is over them")
     try:
         value = choice(arguments)
     except OvnasError as error:

@@ -96,6 +96,9 @@ def write_search(
         card = {**one, "mlperf": own, "onnx_checked_by": network.exported.onnx_checked_by}
         write_card(card, value, place / network.exported.files["ir"].parent.name)
     if place != home:
+        kept = {network.exported.files["ir"].parent.name for network in built.values()}
+        for folder_of_none in (one for one in place.iterdir() if one.name not in kept):
+            shutil.rmtree(folder_of_none)  # of a round that was interrupted
         shutil.rmtree(home, ignore_errors=True)
         place.rename(home)
     candidates, front = list(problem.candidates.values()), problem.front()

@@ -4,8 +4,8 @@ Each network is compiled several times, for where it lies in memory counts, and 
 anchors each time. Its ratio to the anchor is the geometric mean over its copies. The interval is a percentile
 one of a two-stage bootstrap (Davison & Hinkley 1997, section 3.8): copies are drawn with replacement, then
 the rounds of each. All networks of a measurement share the draws, so that ratios between any two are paired.
-The ends are moved outwards by what such an interval of few copies is too narrow by (Hesterberg 2015, "What
-Teachers Should Know About the Bootstrap", section 4.2: narrowness bias).
+The ends are moved outwards by what such an interval of few copies is too narrow by (narrowness bias:
+Hesterberg 2015, "What Teachers Should Know About the Bootstrap").
 """
 
 from __future__ import annotations

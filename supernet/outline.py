@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import fx, nn
 
+from supernet.counting import uncounted_macs
 from supernet.elastic import Dims, ElasticNetwork
+from supernet.graph import Example
 from supernet.space import Block, Dim, Slot
 
 __all__ = ["Fixed", "Outline", "Row", "outline"]
@@ -46,7 +48,8 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Outline:
-    """`slots` are the space's; MACs are of one image."""
+    """`slots` are the space's; MACs are of one image, `uncounted_macs` those that the space does not know:
+    attention, modules that could not be traced into."""
 
     rows: tuple[Row, ...]
     slots: tuple[Slot, ...]
@@ -54,6 +57,7 @@ class Outline:
     log10_size: float
     least_macs: int
     most_macs: int
+    uncounted_macs: int
 
     def n_slots(self, kind: str) -> int:
         """How many slots are of a kind."""
@@ -65,8 +69,8 @@ class Outline:
         return sum(int(s.choices[-1] - s.choices[0]) for s in self.slots if s.kind == "depth")
 
 
-def outline(network: ElasticNetwork) -> Outline:
-    """The outline of a super-network."""
+def outline(network: ElasticNetwork, example: Example) -> Outline:
+    """The outline of a super-network, whose example input says what runs in it."""
     space = network.space
     fixed = [
         Fixed(group.name, f"{group.n_units} channels", group.reason)
@@ -82,6 +86,7 @@ def outline(network: ElasticNetwork) -> Outline:
         space.log10_size,
         space.macs(space.smallest),
         space.macs(space.largest),
+        uncounted_macs(network, example),
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Of a model without a study: what could be chosen, elastic kernels too.
 SPACE = SpaceSection(kernel=(3, 5, 7))
 IMAGE = (3, 224, 224)
+UNCOUNTED = "million MACs more, not counted (attention, untraced modules)"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,10 +41,10 @@ def main(argv: list[str] | None = None) -> int:
 def show(arguments: argparse.Namespace) -> dict[str, Any]:
     """Traces the model, prints its space and writes the page; returns the figures."""
     study = _study(arguments)
-    from supernet.checkpoint import make_network
+    from supernet.checkpoint import example_input, make_network
     from supernet.outline import outline
 
-    found = outline(make_network(study))
+    found = outline(make_network(study), example_input(study))
     out = cli.console(arguments)
     _print(found, study, out)
     path = arguments.to or arguments.runs_dir / study.name / "supernet" / "space.html"
@@ -53,6 +54,7 @@ def show(arguments: argparse.Namespace) -> dict[str, Any]:
         "study": study.name,
         "log10_size": found.log10_size,
         "macs": [found.least_macs, found.most_macs],
+        "uncounted_macs": found.uncounted_macs,
         "slots": [{"name": s.name, "kind": s.kind, "choices": list(s.choices)} for s in found.slots],
         "fixed": [{"name": f.name, "what": f.what, "reason": f.reason} for f in found.fixed],
         "page": str(path),
@@ -85,10 +87,12 @@ def _shape(text: str | None) -> tuple[int, ...]:
 
 def facts_of(found: Outline) -> list[tuple[str, str]]:
     """Headline figures: (value, what it is)."""
+    uncounted = [(f"{found.uncounted_macs / 1e6:,.1f}", UNCOUNTED)] if found.uncounted_macs else []
     resolutions = [(str(len(s.choices)), "input resolutions") for s in found.slots if s.kind == "resolution"]
     return [
         (f"10^{found.log10_size:.1f}", "sub-networks"),
         (f"{found.least_macs / 1e6:,.1f} to {found.most_macs / 1e6:,.1f}", "million MACs"),
+        *uncounted,
         (str(found.n_slots("width") + found.n_slots("expand")), "widths to choose"),
         (str(found.n_skippable), "blocks that may be skipped"),
         (str(found.n_slots("kernel")), "elastic kernels"),

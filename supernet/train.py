@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
-    from torch import nn
+    from torch import Tensor, nn
 
     from supernet.compute import Compute
     from supernet.data import Images, Splits
@@ -84,7 +84,6 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
 def _train(
     study: Study, folder: Path, out: Console, arguments: argparse.Namespace, world: World
 ) -> dict[str, Any]:
-
     from supernet import checkpoint
     from supernet.data import load_splits
     from supernet.errors import OvnasError
@@ -98,7 +97,7 @@ def _train(
     start = time.monotonic()
     _require_classifier(study, splits.n_classes)
     stages = stages_of(checkpoint.make_network(study).space, study.train)  # before hours of pre-training
-    for left_out in set(study.train.all_stages) - set(stages):
+    for left_out in (stage for stage in study.train.all_stages if stage not in stages):
         out.print(f"stage {', '.join(left_out.open)}: left out, for this space has nothing of that to choose")
     if arguments.force:
         (folder / STATE).unlink(missing_ok=True)
@@ -128,7 +127,7 @@ def _train(
     compute = _compute(study, model, splits, keeper, out, world)
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
-    describe(network, out)
+    describe(network, checkpoint.example_input(study), out)
     n = min(JUDGED_BATCHNORM_SAMPLES, len(splits.train))  # type: ignore[arg-type]
     out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
     model = compute.module(model).eval()
@@ -367,8 +366,10 @@ def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Cons
     return found
 
 
-def describe(network: ElasticNetwork, out: Console) -> None:
+def describe(network: ElasticNetwork, example: Tensor, out: Console) -> None:
     """Prints what the space holds, and what stayed fixed and why."""
+    from supernet.counting import uncounted_macs
+
     space = network.space
     title = f"space of 10^{space.log10_size:.1f} sub-networks"
     cli.print_table(out, title, ("choice", "of", "values"), [slot.texts for slot in space.slots])
@@ -379,6 +380,8 @@ def describe(network: ElasticNetwork, out: Console) -> None:
         out.print(f"fixed: no input of {side} px: {reason}")
     largest, smallest = space.macs(space.largest), space.macs(space.smallest)
     out.print(f"million MACs: {largest / 1e6:.1f} at most, {smallest / 1e6:.1f} at least")
+    if more := uncounted_macs(network, example):
+        out.print(f"not counted: {more / 1e6:.1f} million MACs more (attention, untraced modules)")
 
 
 if __name__ == "__main__":

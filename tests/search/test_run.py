@@ -16,10 +16,11 @@ import pytest
 from predictor import train as predictor_train
 from predictor.dataset import load_dataset
 from profiling import collect
+from profiling.lock import alone_in
 from profiling.machine import has_vnni, read_machine
 from profiling.store import Store
 from search import run
-from supernet import train
+from supernet import OvnasError, train
 
 KINDS = {"ir", "onnx", "weights", "architecture", "card"}
 
@@ -217,6 +218,51 @@ def test_loadgen_s_figures_join_those_that_were_written(again):
         card = json.loads(Path(one["files"]["ir"]).with_name("card.json").read_text())
         assert card["mlperf"] == [judged]
         assert (judged["bound_ms"], judged["is_quick"]) == (20.0, False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OvnasError("the disk is full")])
+def test_what_was_measured_is_written_before_it_goes_back(with_data, tmp_path, monkeypatch, capsys, error):
+    shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
+    folder = tmp_path / "runs/tiny/search"
+    (folder / "search.json").unlink()
+
+    def stopped(*_):
+        raise error
+
+    monkeypatch.setattr("search.refresh.store_finalists", stopped)
+    assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs")]) == 2
+    capsys.readouterr()
+    value = json.loads((folder / "search.json").read_text())
+    assert [one["architecture"] for one in value["finalists"]] == [
+        one["architecture"] for one in with_data.value["finalists"]
+    ]
+    assert all(Path(one["files"]["ir"]).is_file() for one in value["finalists"])
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_an_interrupted_round_leaves_those_before_it(with_data, tmp_path, monkeypatch, capsys):
+    shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
+    folder = tmp_path / "runs/tiny/search"
+    (folder / "search.json").unlink()
+
+    def begun(study, arguments, workshop, *_):
+        (workshop.folder / "03").mkdir()  # a network of the next round, half built
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("search.refresh.refreshed", begun)
+    assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--rounds", "2"]) == 2
+    capsys.readouterr()
+    assert len(json.loads((folder / "search.json").read_text())["finalists"]) == 2
+    assert sorted(p.name for p in (folder / "finalists").iterdir()) == ["01", "02", "baseline"]
+
+
+@pytest.mark.slow
+def test_two_searches_of_one_study_at_once_are_refused(with_data, capsys):
+    with alone_in(with_data.folder):
+        assert run.main(with_data.options) == 2
+    assert "another process works in" in capsys.readouterr().err
 
 
 @pytest.mark.slow

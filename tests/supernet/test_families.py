@@ -11,6 +11,7 @@ import torch
 
 import supernet
 from supernet.checks import check
+from supernet.counting import uncounted_macs
 from tests.supernet.families import FAMILIES
 
 
@@ -30,6 +31,11 @@ def test_every_check_holds(member):
     found = check(network, expected, example, n=10, openvino=False)
     assert found.n_architectures >= 5
     assert found.faults == ()
+
+
+def test_torch_counts_no_more_macs_than_the_space(member):
+    _, _, example, network = member
+    assert uncounted_macs(network, example) == 0
 
 
 @pytest.mark.slow

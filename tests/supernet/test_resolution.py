@@ -152,12 +152,13 @@ def test_sides_that_the_layers_do_not_allow_are_fixed(model, sides, reasons):
     network = supernet.generate(model.eval(), torch.randn(1, 3, 16, 16), SpaceSection(resolution=(8, 12)))
     assert network.space.resolutions == (sides if len(sides) > 1 else ())
     assert network.fixed_resolutions.keys() == reasons.keys()
+    found = outline(network, torch.randn(1, 3, 16, 16))
     for side, reason in reasons.items():
         said = network.fixed_resolutions[side]
         assert re.match(reason, said)
-        assert any(f.reason == said and f"{side} px" in f.what for f in outline(network).fixed)
+        assert any(f.reason == said and f"{side} px" in f.what for f in found.fixed)
     out = Console(file=io.StringIO(), width=400)
-    describe(network, out)
+    describe(network, torch.randn(1, 3, 16, 16), out)
     assert out.file.getvalue().count("fixed: no input of") == len(reasons)
     with torch.no_grad():
         network(torch.randn(2, 3, 16, 16))

@@ -16,7 +16,8 @@ from supernet.show import main
 @pytest.fixture(scope="module")
 def found(zoo, randomise):
     model = nn.Sequential(zoo["mobilenet"](), nn.Unflatten(1, (5, 1, 1)), nn.Conv2d(5, 4, 5, padding=2))
-    return outline(supernet.generate(model, torch.randn(1, 3, 12, 12), SpaceSection(divisor=4, kernel=(3,))))
+    example = torch.randn(1, 3, 12, 12)
+    return outline(supernet.generate(model, example, SpaceSection(divisor=4, kernel=(3,))), example)
 
 
 def test_rows_are_what_makes_and_joins_channels(found):

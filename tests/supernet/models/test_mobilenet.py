@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import supernet
 from supernet import Study
@@ -101,6 +102,31 @@ def test_channels_are_coupled_through_shortcuts_and_depthwise_convolutions(netwo
         assert depthwise.outputs == layers[f"features.{index}.conv.0.0"].outputs == depthwise.inputs
     widths = [layer.outputs for name, layer in layers.items() if name.endswith("conv.0.0")]
     assert len(set(widths)) == len(widths) == 17
+
+
+def flat(channels: int, width: int, out_channels: int) -> list[nn.Module]:
+    """A block of the original, whose layers all stand in one row."""
+    return [
+        *((nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.ReLU6()) if width != channels else ()),
+        *(nn.Conv2d(width, width, 3, groups=width), nn.BatchNorm2d(width), nn.ReLU6()),
+        *(nn.Conv2d(width, out_channels, 1), nn.BatchNorm2d(out_channels)),
+    ]
+
+
+def test_weights_of_the_original_get_torchvision_s_names(load_benchmark):
+    channels, blocks = 32, [nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32))]
+    for expansion, out_channels, n, _ in TABLE:
+        for _ in range(n):
+            block = nn.Module()
+            block.conv = nn.Sequential(*flat(channels, expansion * channels, out_channels))
+            blocks.append(block)
+            channels = out_channels
+    original = nn.Module()
+    original.features = nn.Sequential(*blocks, nn.Sequential(nn.Conv2d(320, 1280, 1), nn.BatchNorm2d(1280)))
+    state = {k: v for k, v in original.state_dict().items() if not k.endswith(("0.bias", "3.bias", "6.bias"))}
+    found = load_benchmark("imagenet_mobilenet").renamed(state)
+    own = {k: v.shape for k, v in mobilenet_v2().state_dict().items() if not k.startswith("classifier")}
+    assert {k: v.shape for k, v in found.items()} == own
 
 
 def test_small_images_keep_a_map_of_4_px_and_the_weights_of_the_large_ones():

@@ -1,0 +1,81 @@
+"""The published comparison's parts, with stand-ins for what takes minutes."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from search import mlperf_v20
+from supernet import OvnasError
+
+pytest.importorskip("mlperf_loadgen")
+RATIO = {"value": 2.0, "interval": [None, None]}
+
+
+@pytest.fixture
+def compare(tmp_path, own_lock, monkeypatch):
+    """Runs the command; `parts` maps a part to its value, or what it raises."""
+    monkeypatch.setattr(mlperf_v20, "_build", lambda *_: {})
+    monkeypatch.setattr(mlperf_v20, "_print", lambda *_: None)
+
+    def run(*options: str, **parts) -> int:
+        for name, value in parts.items():
+
+            def measured(*_, value=value):
+                if isinstance(value, BaseException):
+                    raise value
+                return {"figure": value}
+
+            monkeypatch.setattr(mlperf_v20, f"_{name}", measured)
+        return mlperf_v20.main(["--runs-dir", str(tmp_path), "--parts", ",".join(parts), *options])
+
+    return run
+
+
+def kept(folder):
+    return json.loads((folder / "mlperf_v20" / "mlperf_v20.json").read_text())
+
+
+def test_a_part_is_on_disk_before_the_next_one_begins(compare, tmp_path):
+    assert compare("--quick", offline=1, server=KeyboardInterrupt()) == 2
+    assert kept(tmp_path)["offline"]["figure"] == 1
+    assert "server" not in kept(tmp_path)
+    assert compare("--quick", server=2) == 0
+    assert (kept(tmp_path)["offline"]["figure"], kept(tmp_path)["server"]["figure"]) == (1, 2)
+    assert compare("--quick", offline=3) == 0
+    assert (kept(tmp_path)["offline"]["figure"], kept(tmp_path)["server"]["figure"]) == (3, 2)
+
+
+def test_parts_of_other_conditions_are_not_joined(compare, tmp_path):
+    assert compare("--quick", offline=1) == 0
+    assert compare(server=2) == 0
+    assert "offline" not in kept(tmp_path)
+
+
+def test_a_network_without_a_valid_rate_does_not_stop_the_others(tmp_path, rng, monkeypatch, capsys):
+    from search.published import load_published
+    from supernet import cli
+
+    published = load_published()
+
+    def measured(model, *_, **__):
+        if model == "A":
+            raise OvnasError("no rate met the bound")
+        summary = {"percentiles_ms": {"99": 12.0}}
+        value = {"value": 80.0, "verdict": "VALID", "summary": summary}
+        return SimpleNamespace(to_json=lambda: dict(value))
+
+    monkeypatch.setattr("search.measurement.measure_scenario", measured)
+    monkeypatch.setattr("search.loadgen.run_trials", lambda *_: [SimpleNamespace(latency_ms=3.0)])
+    out = cli.console(SimpleNamespace(json=False))
+    with cli.progress(out) as bar:
+        found = mlperf_v20._server({name: name for name in published}, tmp_path, True, None, rng, bar)
+    assert found["networks"]["A"] == {"value": None, "verdict": "INVALID", "reason": "no rate met the bound"}
+    assert found["ratios"]["A"]["value"] is None
+    assert found["ratios"]["B"]["value"] == 1.0
+    mlperf_v20._print({"is_quick": True, "weights": "random", "server": found}, published, out)
+    text = capsys.readouterr().out
+    assert "A: no rate met the bound" in text
+    assert "none" in text
