@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.outcome import Finalist, Outcome, Ratio
+from search.places import LOG_FROM, Z95, Places
 from search.problem import Candidate
 from search.table import ratio_text, top1_text
 from supernet.page import BLUE, GREY, INK, ORANGE, new_figure, tip
@@ -18,21 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["front_picture", "hypervolume_picture", "overview_picture", "prediction_errors", "speedup_bars"]
 
 MAX_TIPS = 1_500
-Z95 = 1.96
-# The upper end of an axis of accuracies, in per cent: room for a mark at 100.
-MOST = 100.6
-# From so wide a range of latencies on, the axis is logarithmic.
-LOG_FROM = 4.0
 
 
 def front_picture(outcome: Outcome, candidates: Sequence[Candidate], front: Sequence[Candidate]) -> Figure:
     """The front where the finalists lie: predicted and measured, with their intervals, and the baseline."""
     figure = new_figure(10.5, 5.6)
     axes = figure.subplots()
-    places = _Places(outcome, candidates)
+    places = Places(outcome, candidates)
     x, y = places.limits()
     axes.set(xlim=x, ylim=y)
-    inside = [c for c in candidates if x[0] <= places.ms(c) <= x[1] and y[0] <= places.quality(c) <= y[1]]
+    inside = [c for c in candidates if x[0] <= places.cost(c) <= x[1] and y[0] <= places.quality(c) <= y[1]]
     _cloud(axes, places, inside, front)
     for finalist in outcome.finalists:
         _pair(axes, places, finalist)
@@ -46,18 +42,18 @@ def overview_picture(outcome: Outcome, candidates: Sequence[Candidate], front: S
     """Every architecture that was evaluated."""
     figure = new_figure(6.4, 4.4)
     axes = figure.subplots()
-    places = _Places(outcome, candidates)
+    places = Places(outcome, candidates)
     _cloud(axes, places, candidates, front)
     own = {one.architecture for one in outcome.finalists}
     for candidate in candidates:
         if str(candidate.architecture) in own:
             axes.plot(
-                places.ms(candidate), places.quality(candidate), "o", markersize=7, color="none",
+                places.cost(candidate), places.quality(candidate), "o", markersize=7, color="none",
                 markeredgecolor=ORANGE, markeredgewidth=1.5, zorder=4,
             )  # fmt: skip
     _baseline(axes, places)
-    latencies = [places.ms(c) for c in candidates] or [outcome.baseline.latency_us / 1e3]
-    _finish(axes, places, (min(latencies), max(latencies)))
+    costs = [places.cost(c) for c in candidates] or [places.baseline[0]]
+    _finish(axes, places, (min(costs), max(costs)))
     return figure
 
 
@@ -149,89 +145,33 @@ def prediction_errors(outcome: Outcome) -> Figure:
     return figure
 
 
-class _Places:
-    """Where things lie: latency in milliseconds at the machine's speed when it was profiled, and quality in
-    per cent, or in the stand-in's own unit."""
-
-    def __init__(self, outcome: Outcome, candidates: Sequence[Candidate]) -> None:
-        self.outcome = outcome
-        self.scale = 100.0 if outcome.is_accuracy else 1.0
-        self.qualities = {str(c.architecture): c.quality for c in candidates}
-
-    def ms(self, candidate: Candidate) -> float:
-        return candidate.latency_us / 1e3
-
-    def quality(self, candidate: Candidate) -> float:
-        return self.scale * candidate.quality
-
-    def predicted(self, one: Finalist) -> tuple[float, float | None]:
-        quality = self.qualities.get(one.architecture or "", one.predicted_top1)
-        return one.predicted_us / 1e3, None if quality is None else self.scale * quality
-
-    def measured(self, one: Finalist) -> tuple[float, float | None]:
-        """A stand-in is not measured: it stays what it was."""
-        has_own = self.outcome.is_accuracy and one.top1_int8 is not None
-        quality = 100 * (one.top1_int8 or 0.0) if has_own else self.predicted(one)[1]
-        return one.measured_then_us / 1e3, quality
-
-    @property
-    def baseline(self) -> tuple[float, float | None]:
-        base = self.outcome.baseline
-        ms = base.latency_us * self.outcome.machine_speed / 1e3
-        if self.outcome.is_accuracy:
-            return ms, None if base.top1_int8 is None else 100 * base.top1_int8
-        return ms, base.macs / 1e6 if "MACs" in self.outcome.quality else None
-
-    @property
-    def label(self) -> str:
-        return "top-1 accuracy, %" if self.outcome.is_accuracy else self.outcome.quality
-
-    def limits(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Of the picture that shows all finalists and the baseline."""
-        points = [self.baseline]
-        for one in self.outcome.finalists:
-            points += [self.predicted(one), self.measured(one)]
-        xs, ys = [x for x, _ in points], [y for _, y in points if y is not None] or [0.0, 1.0]
-        error = max((f.top1_int8_se or 0.0 for f in self.outcome.finalists), default=0.0)
-        margin = max(0.18 * (max(ys) - min(ys)), 100 * Z95 * error if self.outcome.is_accuracy else 0.0)
-        margin = margin or 0.05 * max(map(abs, ys)) or 1.0
-        left, right = min(xs), max(xs)
-        if right / left > LOG_FROM:
-            pad = (right / left) ** 0.06
-            x = left / pad, right * pad
-        else:
-            x = left - 0.06 * (right - left or left), right + 0.06 * (right - left or right)
-        top = max(ys) + margin
-        return x, (min(ys) - 1.3 * margin, min(top, MOST) if self.outcome.is_accuracy else top)
-
-
-def _cloud(axes: Axes, places: _Places, candidates: Sequence[Candidate], front: Sequence[Candidate]) -> None:
+def _cloud(axes: Axes, places: Places, candidates: Sequence[Candidate], front: Sequence[Candidate]) -> None:
     """The evaluated architectures and the predicted front among them."""
     on_front = {c.architecture for c in front}
     others = [c for c in candidates if c.architecture not in on_front]
     if len(others) > MAX_TIPS:  # too many to point at: one image in the picture
-        xs, ys = [places.ms(c) for c in others], [places.quality(c) for c in others]
+        xs, ys = [places.cost(c) for c in others], [places.quality(c) for c in others]
         axes.plot(xs, ys, "o", color=GREY, markersize=3, alpha=0.5, rasterized=True)
     else:
         for candidate in others:
             _dot(axes, places, candidate, GREY, 0.7)
-    steps = _staircase([(places.ms(c), places.quality(c)) for c in front])
+    steps = _staircase([(places.cost(c), places.quality(c)) for c in front])
     if len(steps) > 1:
         axes.step([x for x, _ in steps], [y for _, y in steps], where="post", color=BLUE, linewidth=1.2)
     for candidate in front:
         _dot(axes, places, candidate, BLUE, 1.0)
 
 
-def _dot(axes: Axes, places: _Places, candidate: Candidate, colour: str, alpha: float) -> None:
+def _dot(axes: Axes, places: Places, candidate: Candidate, colour: str, alpha: float) -> None:
     (mark,) = axes.plot(
-        places.ms(candidate), places.quality(candidate), "o", color=colour, markersize=4.5, alpha=alpha,
+        places.cost(candidate), places.quality(candidate), "o", color=colour, markersize=4.5, alpha=alpha,
         markeredgecolor="white", markeredgewidth=0.5, zorder=3 if colour == BLUE else 2,
     )  # fmt: skip
     unit = " %" if places.outcome.is_accuracy else ""
     what = "validation top-1" if places.outcome.is_accuracy else "stand-in"
     mark.set_gid(
         tip(
-            f"{candidate.architecture}\npredicted {places.ms(candidate):.3f} ms, {what} "
+            f"{candidate.architecture}\npredicted {candidate.latency_us / 1e3:.3f} ms, {what} "
             f"{places.quality(candidate):.2f}{unit}, {candidate.macs / 1e6:.1f} million MACs"
         )
     )
@@ -246,7 +186,7 @@ def _staircase(points: Sequence[tuple[float, float]]) -> list[tuple[float, float
     return best
 
 
-def _pair(axes: Axes, places: _Places, one: Finalist) -> None:
+def _pair(axes: Axes, places: Places, one: Finalist) -> None:
     """A finalist where it was predicted and where it was measured."""
     from matplotlib.patheffects import withStroke
 
@@ -255,7 +195,7 @@ def _pair(axes: Axes, places: _Places, one: Finalist) -> None:
     if py is not None:
         if my is not None:
             axes.plot([px, mx], [py, my], color=GREY, linewidth=0.9, zorder=3)
-        if one.interval_us is not None:
+        if one.interval_us is not None and places.is_latency:
             low, high = (end / 1e3 for end in one.interval_us)
             axes.plot([low, high], [py, py], color=BLUE, linewidth=1.6, zorder=4)
             axes.plot([low, high], [py, py], "|", color=BLUE, markersize=7, zorder=4)
@@ -271,7 +211,7 @@ def _pair(axes: Axes, places: _Places, one: Finalist) -> None:
         axes.plot(
             [mx, mx], [my - half, min(100, my + half)], color=ORANGE, linewidth=1.4, alpha=0.7, zorder=4
         )
-    if one.measured_then_interval_us is not None:
+    if one.measured_then_interval_us is not None and places.is_latency:
         ends = [end / 1e3 for end in one.measured_then_interval_us]
         axes.plot(ends, [my, my], color=ORANGE, linewidth=2.2, zorder=5)
     style = "o" if one.is_feasible else "X"
@@ -286,7 +226,7 @@ def _pair(axes: Axes, places: _Places, one: Finalist) -> None:
     )  # fmt: skip
 
 
-def _baseline(axes: Axes, places: _Places) -> None:
+def _baseline(axes: Axes, places: Places) -> None:
     x, y = places.baseline
     base = places.outcome.baseline
     if y is None:
@@ -301,10 +241,10 @@ def _baseline(axes: Axes, places: _Places) -> None:
     mark.set_gid(tip(f"INT8 pre-trained model\nmeasured {base.latency_us / 1e3:.3f} ms{top1}"))
 
 
-def _finish(axes: Axes, places: _Places, x: tuple[float, float]) -> None:
+def _finish(axes: Axes, places: Places, x: tuple[float, float]) -> None:
     from matplotlib.ticker import LogLocator
 
-    axes.set(xlabel="latency, ms", ylabel=places.label)
+    axes.set(xlabel=places.cost_label, ylabel=places.label)
     if x[1] / max(x[0], 1e-9) > LOG_FROM:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))

@@ -9,6 +9,7 @@ from predictor.conformal import LEVEL
 from profiling.machine import conditions, describe_target
 from search import layer_pictures, pictures
 from search.outcome import Finalist, Network, Outcome, Ratio
+from search.places import Places
 from search.problem import Candidate
 from search.table import (
     NOT_MEASURED,
@@ -76,10 +77,14 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
 
 def _front_caption(outcome: Outcome, *, has_tips: bool) -> str:
     marks = "any mark" if has_tips else "any but the grey marks"
-    bars = (
-        f"Hover over {marks}. Bars: the predictor's {LEVEL:.0%} interval (blue), the 95 % intervals of the "
-        "measurement (orange). Latencies are at the machine's speed when it was profiled."
-    )
+    bars = f"Hover over {marks}. "
+    if Places(outcome, ()).is_latency:
+        bars += (
+            f"Bars: the predictor's {LEVEL:.0%} interval (blue), the 95 % intervals of the measurement "
+            "(orange). Latencies are at the machine's speed when it was profiled."
+        )
+    else:
+        bars += "Bars: the 95 % intervals of accuracy. Sizes are predicted, and those of the built networks."
     if outcome.is_accuracy:
         bars += (
             " Predicted marks stand at the validation top-1, measured ones at that of the INT8 model on the "

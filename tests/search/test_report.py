@@ -14,6 +14,8 @@ import pytest
 
 from search.csv_files import NOT_MEASURED, write_candidates
 from search.outcome import Outcome
+from search.pictures import front_picture, overview_picture
+from search.places import Places
 from search.report import main, read_candidates
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -260,3 +262,27 @@ def test_a_browser_paints_the_front(page, tmp_path, width):
     assert blue.sum() > 200
     assert orange.sum() > 100
     assert picture.mean() > 200  # dark on light
+
+
+@pytest.mark.parametrize(
+    ("objectives", "axis"),
+    [
+        ("accuracy,latency", "latency, ms"),
+        ("accuracy,throughput,macs", "latency, ms"),
+        ("accuracy,macs", "million MACs"),
+        ("model_size,accuracy", "INT8 weights, MB"),
+        ("macs,parameters", "million MACs"),
+    ],
+)
+def test_the_front_is_drawn_over_what_was_searched_for(found, objectives, axis):
+    found.value["objectives"] = objectives.split(",")
+    outcome = Outcome.of(found.value)
+    for draw in (front_picture, overview_picture):
+        (axes,) = draw(outcome, found.candidates, found.front).axes
+        assert axes.get_xlabel() == axis
+    places = Places(outcome, found.candidates)
+    if axis != "latency, ms":
+        one, candidate = outcome.finalists[0], found.chosen[0]
+        assert places.predicted(one)[0] == places.cost(candidate)
+        size = one.macs if axis == "million MACs" else one.model_bytes
+        assert places.measured(one)[0] == pytest.approx(size / 1e6)
