@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Estimates = Callable[[Codes], dict[str, Floats]]
 """Values of what only an evaluation gives, (n,) each, for canonical codes."""
 
-OFFSPRING = 8_000
+OFFSPRING = 24_000
 ARCHIVE = 400
 # Of a generation's children, so many come from two parents, and so many from none.
 CROSSED, FRESH = 0.5, 0.1
