@@ -3,11 +3,11 @@
     python benchmarks/search_efficiency.py --study digits --runs-dir runs
 
 on a study that is trained and has a predictor. Each algorithm searches the study's space with three seeds;
-the best known front is that of everything that any of them has evaluated, and a longer search besides. Then a part of the space that is
-small enough to be evaluated whole, and how long a million architectures take to be scored. Accuracies are
-kept in the study's search/evaluations.sqlite, so a benchmark that was stopped goes on where it was, and one
-after a search pays for what is new. About 1,500 evaluations in all: with `[search] evaluation_samples`
-of a study they judge on a part of the validation split.
+the best known front is that of everything that any of them has evaluated, and a longer search besides.
+Then a part of the space that is small enough to be evaluated whole, and how long a million architectures
+take to be scored. Accuracies are kept in the study's search/evaluations.sqlite, so a benchmark that was
+stopped goes on where it was, and one after a search pays for what is new. About 1,500 evaluations in all:
+with `[search] evaluation_samples` of a study they judge on a part of the validation split.
 """
 
 from __future__ import annotations

@@ -104,8 +104,8 @@ def search_efficiency(value: dict[str, Any], name: str) -> str:
     """One line an algorithm: real evaluations until the wanted share, by seed."""
     pool = f", of a search of {n} evaluations and these" if (n := value.get("reference_evaluations")) else ""
     lines = [
-        f"Real evaluations that reach {value['share']:.1%} of the best known hypervolume{pool} in the space of "
-        f"`{value['study']}` (10^{value['log10_size']:.1f} architectures), by seed, and the share after "
+        f"Real evaluations that reach {value['share']:.1%} of the best known hypervolume{pool} in the space "
+        f"of `{value['study']}` (10^{value['log10_size']:.1f} architectures), by seed, and the share after "
         f"{value['evaluations']} ({link(name)}):",
         "",
         "| algorithm | evaluations | share at the end |",
