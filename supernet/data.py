@@ -228,6 +228,8 @@ def _custom(section: DataSection, _shape: tuple[int, int, int]) -> Splits:
         images = getattr(splits, name)
         if not hasattr(images, "__len__") or len(images) == 0:
             raise OvnasError(f"[data] factory {section.factory!r}: its {name} split has no images")
+        if section.workers > 0 and not hasattr(images, "n_workers"):
+            images.n_workers = section.workers
     return splits
 
 

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--learning-rate", type=float, help="default: 0.01, with --int8 0.001")
     parser.add_argument("--int8", action="store_true", help="quantisation-aware, to an OpenVINO model")
-    parser.add_argument("--force", action="store_true", help="train again over an earlier result")
+    parser.add_argument("--force", action="store_true", help="go on over an earlier result")
     return cli.run(finetune, parser.parse_args(argv))
 
 
@@ -67,6 +67,9 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     network.space.encode(architecture)
     images = partial(images_of, network.space, architecture)
     splits = load_splits(study)
+    done = checkpoint.finetuned_path(home, architecture).with_suffix("") / "model.xml"
+    if arguments.int8 and done.is_file() and not arguments.force:
+        raise OvnasError(f"{architecture} was fine-tuned as INT8 already: {done}; --force makes it again")
     out = cli.console(arguments)
     torch.manual_seed(arguments.seed)
     module = checkpoint.load_finetuned(network, home, architecture)
@@ -123,7 +126,7 @@ def _finetune_int8(
     folder = checkpoint.finetuned_path(tuner.home, architecture).with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     ov.save_model(models[found["is_better"]], folder / "model.xml", compress_to_fp16=False)
-    checkpoint.write_json(found, folder / "card.json")
+    checkpoint.write_json(found | checkpoint.origin_of(tuner.home), folder / "card.json")
     tuner.out.print(f"saved to {folder}")
     return {**found, "path": str(folder)}
 

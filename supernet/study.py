@@ -47,7 +47,7 @@ class DataSection:
     "digits": embedded. "cifar10": `path` holds {train,test}/class/ or the binary batches. "folder":
     `path` holds {train,validation,test}/class/. "custom": `factory`, "package.module:function", returns
     `supernet.data.Splits`. An empty `path` is taken from the environment variable OVNAS_DATA.
-    `workers`: processes that decode images (-1: one a CPU, four at most; 0: none).
+    `workers`: processes that decode images (-1: one a CPU, four at most, and none for "custom"; 0: none).
     """
 
     name: Literal["digits", "cifar10", "folder", "custom", "none"] = "none"

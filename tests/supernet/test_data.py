@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 
 import numpy as np
@@ -50,8 +51,9 @@ def test_digits_are_split_without_overlap():
 
 
 OWN_DATA = """
+import os
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 from supernet.data import Splits
 
 
@@ -61,6 +63,18 @@ def images(n):
 
 def make():
     return Splits(images(8), images(4), images(6), n_classes=2)
+
+
+class Where(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.zeros(3, 16, 16), os.getpid()
+
+
+def make_processes():
+    return Splits(Where(), Where(), Where(), n_classes=2)
 
 
 def make_pair():
@@ -293,6 +307,13 @@ def test_folder_faults_are_named(folder):
     (folder / "validation" / "other").mkdir()
     with pytest.raises(OvnasError, match="validation has classes that train/ has not: other"):
         load_splits(study("folder", folder))
+
+
+@pytest.mark.parametrize("n_workers", [-1, 0, 1])
+def test_the_user_s_own_images_are_made_in_processes_where_asked(own_data, n_workers):
+    splits = load_splits(study("custom", factory="ovnas_tests_data:make_processes", workers=n_workers))
+    ((_, processes),) = batches(splits.train, 4)
+    assert ({os.getpid()} == set(processes.tolist())) == (n_workers < 1)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])

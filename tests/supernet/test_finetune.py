@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import openvino as ov
 import pytest
@@ -62,6 +63,10 @@ def test_fine_tuning_then_int8(trained, capsys):
     assert n_quantizers(model) == n_quantizers(usual) > 0
     assert accuracy(finetune._compiled(model), splits.validation) == pytest.approx(kept, abs=0.004)
     assert abs(kept - found["after"]["validation"]) < 0.1
+    before = (Path(int8["path"]) / "model.bin").read_bytes()
+    assert finetune.main([*options, "--int8"]) == 2
+    assert "fine-tuned as INT8 already" in capsys.readouterr().err
+    assert (Path(int8["path"]) / "model.bin").read_bytes() == before
 
 
 def test_weights_of_another_super_network_are_not_taken(trained, tmp_path):
