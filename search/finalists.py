@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from supernet.architecture import Architecture
     from supernet.data import Images
 
-__all__ = ["Built", "Measured", "Measurement", "build", "int8_accuracy", "int8_hits", "measure"]
+__all__ = ["Built", "Measured", "Measurement", "build", "int8_hits", "measure"]
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,6 @@ def traced(material: Material) -> nn.Module:
 
     network = generate(material.pretrained, material.example)
     return network.extract(network.space.largest)
-
-
-def int8_accuracy(compiled: ov.CompiledModel, images: Images) -> float:
-    """Top-1 of a compiled model over all images."""
-    return float(int8_hits(compiled, images).mean())
 
 
 def int8_hits(compiled: ov.CompiledModel, images: Images) -> NDArray[np.bool_]:

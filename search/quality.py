@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,10 @@ from supernet.architecture import Architecture
 from supernet.space import Space
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from supernet.batchnorm import Reestimator
-    from supernet.data import Splits
+    from supernet.data import Images, Splits
 
 __all__ = ["Macs", "Quality", "ValidationAccuracy"]
 
@@ -91,20 +94,34 @@ class ValidationAccuracy(Quality):
         self.evaluations = Evaluations(cache)
 
     def of(self, architecture: Architecture) -> float:
-        import torch
-
         from supernet.resized import images_of
-        from supernet.training import accuracy
 
-        known = self.evaluations.get("accuracy", self.key, str(architecture))
-        if known is not None:
-            return known
-        module = self.reestimator.extract(architecture)
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; faster on CPUs
-        space = self.reestimator.network.space
-        top1 = accuracy(module, images_of(space, architecture, self.images))
-        self.evaluations.put("accuracy", self.key, str(architecture), top1)
-        return top1
+        def judge() -> float:
+            space = self.reestimator.network.space
+            images = images_of(space, architecture, self.images)
+            return _accuracy(self.reestimator.extract(architecture), images)
+
+        return self._kept(str(architecture), judge)
+
+    def of_pretrained(self, model: nn.Module) -> float:
+        """The pre-trained model's. In FP32, as the sub-networks' is: quantisation costs both of them."""
+        return self._kept("pre-trained", lambda: _accuracy(model, self.images))
+
+    def _kept(self, name: str, judge: Callable[[], float]) -> float:
+        known = self.evaluations.get("accuracy", self.key, name)
+        if known is None:
+            known = judge()
+            self.evaluations.put("accuracy", self.key, name, known)
+        return known
 
     def standard_error(self, quality: float) -> float:
         return math.sqrt(quality * (1 - quality) / self.n_images)
+
+
+def _accuracy(module: nn.Module, images: Images) -> float:
+    import torch
+
+    from supernet.training import accuracy
+
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place; faster on CPUs
+    return accuracy(module, images)

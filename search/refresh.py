@@ -6,7 +6,7 @@ import argparse
 
 from search.feedback import can_retrain, retrain, store_finalists
 from search.latency import LatencySource
-from search.result import Finalist, is_inside
+from search.result import Finalist, is_inside, violations_of
 from search.rounds import Workshop
 from search.sources import predicted_source
 from supernet.study import Study
@@ -22,21 +22,30 @@ def refreshed(
     finalists: list[Finalist],
     number: int,
 ) -> LatencySource | None:
-    """A predictor that has learned from this round's finalists, or None where none of them asks for it."""
+    """A predictor that has learned from this round's finalists, or None where another round is not asked for:
+    there were no new ones, or all of them lie in their intervals and one of all rounds keeps to the
+    constraints."""
     from profiling.machine import read_machine
 
     out, name = workshop.out, workshop.settings.predictor
-    outside = [f for f in finalists if f.round == number and is_inside(f) is False]
-    if not outside:
+    fresh = [f for f in finalists if f.round == number]
+    if not fresh:
+        out.print(f"round {number}: no candidate is left that was not built before")
+        return None
+    outside = [f for f in fresh if is_inside(f) is False]
+    constraints = workshop.settings.constraints
+    is_feasible = any(not violations_of(f, workshop.baseline, constraints) for f in finalists)
+    if not outside and is_feasible:
         out.print(f"round {number}: every finalist lies in its interval; no further round is needed")
         return None
+    why = f"{len(outside)} finalist(s) outside of the interval"
+    if not is_feasible:
+        why += f", none keeps to {constraints.options}"
     if not can_retrain(study, arguments.runs_dir, name):
-        out.print(
-            f"round {number}: {len(outside)} finalist(s) outside; {name!r} must be trained again by hand"
-        )
+        out.print(f"round {number}: {why}; {name!r} must be trained again by hand")
         return None
     give_back(study, arguments, workshop, source, finalists, is_last=False)
-    out.print(f"round {number}: {len(outside)} finalist(s) outside of the interval; {name} learns from them")
+    out.print(f"round {number}: {why}; {name} learns from them")
     retrain(arguments, name)
     return predicted_source(study, arguments, workshop.settings, read_machine(), workshop.target)
 

@@ -87,7 +87,7 @@ def finalist_value(
     assert candidate is not None
     is_throughput = mode == "throughput"
     deciding = measured.throughput_speedup if is_throughput else measured.speedup
-    violations = _violations(finalist, baseline, constraints)
+    violations = violations_of(finalist, baseline, constraints)
     change, change_error = _change(built, baseline)
     return {
         "architecture": str(built.architecture),
@@ -144,7 +144,8 @@ def nearest_of(finalists: Sequence[Finalist], baseline: Built, constraints: Cons
     return min(range(len(finalists)), key=lambda i: excess(finalists[i]))
 
 
-def _violations(finalist: Finalist, baseline: Built, constraints: Constraints) -> list[str]:
+def violations_of(finalist: Finalist, baseline: Built, constraints: Constraints) -> list[str]:
+    """One text a constraint that a finalist breaks as it is measured."""
     base = _figures(baseline, finalist.beside.baseline)
     return constraints.violations(_figures(finalist.built, finalist.measured), base)
 

@@ -31,7 +31,7 @@ __all__ = ["Workshop", "make_problem", "run_round", "search_problem"]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What all rounds share. `baseline_quality` is the INT8 baseline's accuracy on what the search judges
+    """What all rounds share. `baseline_quality` is the pre-trained model's accuracy on what the search judges
     on, None without data."""
 
     settings: Settings

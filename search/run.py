@@ -80,7 +80,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
             baseline = build(material, None, partial / "baseline", target)
         workshop = Workshop(
             settings, material, quality, target, baseline,
-            _baseline_quality(settings, material, quality, baseline, target),
+            _baseline_quality(settings, material, quality),
             partial, nullcontext if is_in_loop else measuring, out,
         )  # fmt: skip
         problem, finalists = run_round(workshop, source, [], [], 1)
@@ -110,24 +110,13 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     return value
 
 
-def _baseline_quality(
-    settings: Settings, material: Material, quality: Quality, baseline: Any, target: dict[str, Any]
-) -> float | None:
-    """The INT8 baseline's accuracy on the images that the search judges on, where a limit needs it."""
-    from profiling.machine import read_machine
-    from profiling.target import compile_model
-    from search.finalists import int8_accuracy
+def _baseline_quality(settings: Settings, material: Material, quality: Quality) -> float | None:
+    """The pre-trained model's accuracy on the images that the search judges on, where a limit needs it."""
     from search.quality import ValidationAccuracy
 
     if settings.constraints.max_accuracy_drop is None or not isinstance(quality, ValidationAccuracy):
         return None
-    machine = read_machine()
-    key = f"{quality.key}-int8-{len(material.calibration)}-{machine['cpu_model']}-{machine['openvino']}"
-    known = quality.evaluations.get("accuracy", key, "baseline")
-    if known is None:
-        known = int8_accuracy(compile_model(baseline.exported.model, target), quality.images)
-        quality.evaluations.put("accuracy", key, "baseline", known)
-    return known
+    return quality.of_pretrained(material.pretrained)
 
 
 def _mlperf(value: dict[str, Any], workshop: Workshop, folder: Path) -> list[dict[str, Any]]:

@@ -73,6 +73,16 @@ def test_an_architecture_is_evaluated_once(make, calls, space):
     assert len(calls) == 2
 
 
+def test_the_pre_trained_model_is_judged_on_the_same_images_once(make, calls, tiny_network, space):
+    quality = make()
+    model = tiny_network.extract(space.largest)
+    images, labels = quality.images.tensors
+    with torch.no_grad():
+        expected = (model(images).argmax(1) == labels).float().mean().item()
+    assert quality.of_pretrained(model) == quality.of_pretrained(model) == pytest.approx(expected)
+    assert len(calls) == 1
+
+
 def test_the_cache_survives(make, calls, space):
     first = make().of(space.smallest)
     assert make().of(space.smallest) == first

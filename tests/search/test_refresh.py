@@ -12,7 +12,7 @@ from search.result import is_inside
 from supernet import Study
 
 
-def finalist(measured_us: float, ends: list[float | None], round: int = 1):  # noqa: A002
+def finalist(measured_us: float, ends: list[float | None], round: int = 1, violations=()):  # noqa: A002
     """The baseline takes 1,000 us at the speed of profiling."""
     return SimpleNamespace(
         built=SimpleNamespace(architecture="w8"),
@@ -20,6 +20,7 @@ def finalist(measured_us: float, ends: list[float | None], round: int = 1):  # n
         interval_us=ends,
         baseline_us=1000.0,
         round=round,
+        violations=violations,
     )
 
 
@@ -38,6 +39,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(refresh, "can_retrain", lambda *a: True)
     monkeypatch.setattr(refresh, "retrain", lambda arguments, name: found.append(f"train {name}"))
     monkeypatch.setattr(refresh, "predicted_source", lambda *a: "refreshed")
+    monkeypatch.setattr(refresh, "violations_of", lambda finalist, *a: finalist.violations)
     return found
 
 
@@ -45,7 +47,10 @@ def calls(monkeypatch):
 def workshop():
     said = []
     return SimpleNamespace(
-        settings=SimpleNamespace(predictor="xgb", seed=0),
+        settings=SimpleNamespace(
+            predictor="xgb", seed=0, constraints=SimpleNamespace(options="--min-speedup 9")
+        ),
+        baseline=None,
         target={},
         lock=nullcontext,
         out=SimpleNamespace(print=lambda text, **options: said.append(text)),
@@ -71,6 +76,15 @@ def test_another_round_only_where_a_finalist_is_outside(workshop, calls):
 def test_an_earlier_rounds_finalists_do_not_ask_again(workshop, calls):
     assert go_on(workshop, [finalist(120, [90, 110], 1), finalist(100, [90, 110], 2)], 2) is None
     assert calls == []
+    assert go_on(workshop, [finalist(120, [90, 110], 1)], 2) is None
+    assert "no candidate is left" in workshop.said[-1]
+
+
+def test_another_round_where_no_finalist_keeps_to_the_constraints(workshop, calls):
+    broken = finalist(100, [90, 110], violations=["min_speedup: 8x < 9x"])
+    assert go_on(workshop, [broken]) == "refreshed"
+    assert "none keeps to --min-speedup 9" in workshop.said[-1]
+    assert go_on(workshop, [broken, finalist(100, [90, 110])]) is None
 
 
 def test_a_predictor_of_its_own_making_is_not_overwritten(workshop, calls, monkeypatch):
