@@ -1,73 +1,70 @@
-"""A search.json value as typed figures, with what an older or shorter file lacks as None."""
+"""A search.json value as typed figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Finalist", "LayerTime", "Network", "Outcome", "Progress", "Ratio", "Scenario"]
+from supernet.errors import OvnasError
 
-# Finalists are compared with the drop that was asked for; not for a rounding error.
-_SLACK = 1e-9
+__all__ = ["Finalist", "LayerTime", "Network", "Outcome", "Progress", "Ratio", "Scenario"]
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as good as something else; `low` and `high` end its 95 % interval, where known."""
+    """How many times as good as something else; `low` and `high` end its 95 % interval, where it has one."""
 
     value: float
     low: float | None = None
     high: float | None = None
 
     @property
-    def excludes_one(self) -> bool | None:
-        """Whether the whole interval lies above 1; None without an interval."""
-        return None if self.low is None else self.low > 1
+    def excludes_one(self) -> bool:
+        """Whether the whole interval lies above 1."""
+        return self.low is not None and self.low > 1
 
     @classmethod
-    def of(cls, value: dict[str, Any], name: str) -> Ratio | None:
-        """From the keys `name` and `name_interval`, None where there is no such figure."""
-        if value.get(name) is None:
-            return None
-        low, high = value.get(f"{name}_interval") or (None, None)
-        return cls(float(value[name]), low, high)
+    def of(cls, value: dict[str, Any], name: str) -> Ratio:
+        """From the keys `name` and `name_interval`."""
+        low, high = value[f"{name}_interval"]
+        return cls(float(value[name]), float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network that was built and measured. Accuracies are fractions on the test split, `top1_int8_se` a
-    standard error; `int8_layers`: so many of so many layers are executed in INT8."""
+    """One network that was built and measured. Accuracies are fractions on the test split (None without
+    data), `top1_int8_se` a standard error; `int8_layers`: so many of so many layers are executed in INT8."""
 
     name: str
-    architecture: str | None
+    architecture: str
     macs: int
-    n_parameters: int | None
-    model_bytes: int | None
+    n_parameters: int
+    model_bytes: int
     latency_us: float
-    throughput_sps: float | None
+    throughput_sps: float
     top1_fp32: float | None
     top1_int8: float | None
     top1_int8_se: float | None
-    int8_layers: tuple[int, int] | None
+    int8_layers: tuple[int, int]
     files: dict[str, str]
 
     @classmethod
     def facts(cls, name: str, value: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
         """The fields of a network whose measured figures stand in `measured`."""
-        layers = value.get("int8_layers")
+        executed, layers = value["int8_layers"]
         return {
             "name": name,
-            "architecture": value.get("architecture"),
+            "architecture": str(value["architecture"]),
             "macs": int(value["macs"]),
-            "n_parameters": value.get("n_parameters"),
-            "model_bytes": value.get("model_bytes"),
+            "n_parameters": int(value["n_parameters"]),
+            "model_bytes": int(value["model_bytes"]),
             "latency_us": float(measured["latency_us"]),
-            "throughput_sps": measured.get("throughput_sps"),
-            "top1_fp32": measured.get("top1_fp32"),
-            "top1_int8": measured.get("top1_int8"),
-            "top1_int8_se": measured.get("top1_int8_se"),
-            "int8_layers": None if not layers else (int(layers[0]), int(layers[1])),
-            "files": {kind: str(path) for kind, path in (value.get("files") or {}).items()},
+            "throughput_sps": float(measured["throughput_sps"]),
+            "top1_fp32": measured["top1_fp32"],
+            "top1_int8": measured["top1_int8"],
+            "top1_int8_se": measured["top1_int8_se"],
+            "int8_layers": (int(executed), int(layers)),
+            "files": {kind: str(path) for kind, path in value["files"].items()},
         }
 
 
@@ -75,24 +72,24 @@ class Network:
 class Finalist(Network):
     """`predicted_us` and its interval are at the machine's speed when it was profiled, `measured_then_us`
     is the measured latency at that speed. `top1_change` is that of INT8 test accuracy against the baseline,
-    a fraction, with its standard error where both judged the same images. `is_faster`: beyond the noise, in
-    what the target asks for; None without an interval. `is_feasible` and `violations` are of the measured
-    figures."""
+    a fraction, with its standard error, for both judged the same images. `is_faster`: beyond the noise, in
+    what the target asks for. `is_inside` is None without an interval. `is_feasible` and `violations` are of
+    the measured figures."""
 
     predicted_us: float
     interval_us: tuple[float, float] | None
     predicted_top1: float | None
     measured_then_us: float
     speedup: Ratio
-    throughput_speedup: Ratio | None
-    speedup_fp32: Ratio | None
+    throughput_speedup: Ratio
+    speedup_fp32: Ratio
     top1_change: float | None
     top1_change_se: float | None
-    is_faster: bool | None
+    is_faster: bool
     is_inside: bool | None
     is_feasible: bool
     violations: tuple[str, ...]
-    round: int | None
+    round: int
 
     @property
     def error(self) -> float:
@@ -114,7 +111,7 @@ class Progress:
 
     evaluations: int
     hypervolume: float
-    n_front: int | None
+    n_front: int
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,8 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`layers` holds the kernels of the baseline, then of each finalist; empty where none were written."""
+    """`layers` holds the kernels of the baseline, then of each finalist. `n_test`, the samples and the
+    accuracies are None for a study without data."""
 
     study: str
     machine: dict[str, Any]
@@ -157,21 +155,20 @@ class Outcome:
     quality: str
     objectives: tuple[str, ...]
     constraints: dict[str, float]
-    predictor: str | None
-    algorithm: str | None
-    seed: int | None
-    seconds: float | None
-    command: str | None
+    predictor: str
+    algorithm: str
+    seed: int
+    seconds: float
+    command: str
     n_accuracy_measured: int
     n_latency_predicted: int
-    n_latency_measured: int | None
     n_test: int | None
-    calibration_samples: int | None
+    calibration_samples: int
     batchnorm_samples: int | None
     history: tuple[Progress, ...]
-    reference_point: dict[str, Any] | None
+    reference_point: dict[str, Any]
     baseline: Network
-    baseline_fp32_us: float | None
+    baseline_fp32_us: float
     finalists: tuple[Finalist, ...]
     layers: tuple[tuple[LayerTime, ...], ...]
     scenarios: tuple[Scenario, ...]
@@ -181,138 +178,95 @@ class Outcome:
         """The fastest finalist that keeps, measured, to all constraints, of those that are faster than the
         baseline beyond the noise, if any; None if none keeps to them."""
         kept = [f for f in self.finalists if f.is_feasible]
-        return max(kept, key=lambda f: (f.is_faster is not False, self.gain(f).value), default=None)
+        return max(kept, key=lambda f: (f.is_faster, self.gain(f).value), default=None)
 
     def gain(self, finalist: Finalist) -> Ratio:
         """What the target asks for: the speed-up in throughput in throughput mode, else in latency."""
-        wide = self.target.get("mode") == "throughput"
-        return (finalist.throughput_speedup if wide else None) or finalist.speedup
+        return finalist.throughput_speedup if self.target["mode"] == "throughput" else finalist.speedup
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> Outcome:
-        """From a search.json value of any schema so far."""
-        quality = str(value.get("quality") or "validation top-1")
-        base = value["baseline"]
-        counts = value.get("evaluations") or {}
+        """From a search.json value. Raises OvnasError for one of another schema, KeyError for a cut one."""
+        from search.result import SCHEMA_VERSION
+
+        if value["schema_version"] != SCHEMA_VERSION:
+            raise OvnasError(
+                f"search.json has schema {value['schema_version']}, but this version reads {SCHEMA_VERSION}; "
+                "search again"
+            )
+        base, layers = value["baseline"], value["layers"]
         return cls(
             study=str(value["study"]),
             machine=value["machine"],
             target=value["target"],
-            machine_speed=float(value.get("machine_speed") or 1.0),
-            is_accuracy=_is_accuracy(value, quality),
-            quality=quality,
-            objectives=tuple(value.get("objectives") or ("accuracy", "latency")),
-            constraints=_constraints(value),
-            predictor=value.get("predictor"),
-            algorithm=value.get("algorithm"),
-            seed=value.get("seed"),
-            seconds=value.get("seconds"),
-            command=value.get("command"),
-            n_accuracy_measured=int(counts.get("accuracy_measured") or 0),
-            n_latency_predicted=int(counts.get("latency_predicted") or 0),
-            n_latency_measured=counts.get("latency_measured"),
-            n_test=value.get("n_test"),
-            calibration_samples=value.get("calibration_samples"),
-            batchnorm_samples=value.get("batchnorm_samples"),
-            history=tuple(
-                Progress(int(p["evaluations"]), float(p["hypervolume"]), p.get("n_front"))
-                for p in value.get("history") or ()
-                if p.get("hypervolume") is not None
-            ),
-            reference_point=value.get("reference_point"),
+            machine_speed=float(value["machine_speed"]),
+            is_accuracy=bool(value["is_accuracy"]),
+            quality=str(value["quality"]),
+            objectives=tuple(value["objectives"]),
+            constraints={k: float(limit) for k, limit in value["constraints"].items() if limit is not None},
+            predictor=str(value["predictor"]),
+            algorithm=str(value["algorithm"]),
+            seed=int(value["seed"]),
+            seconds=float(value["seconds"]),
+            command=str(value["command"]),
+            n_accuracy_measured=int(value["evaluations"]["accuracy_measured"]),
+            n_latency_predicted=int(value["evaluations"]["latency_predicted"]),
+            n_test=value["n_test"],
+            calibration_samples=int(value["calibration_samples"]),
+            batchnorm_samples=value["batchnorm_samples"],
+            history=tuple(Progress(**point) for point in value["history"]),
+            reference_point=value["reference_point"],
             baseline=Network(**Network.facts("INT8 baseline", base, base)),
-            baseline_fp32_us=(base.get("fp32") or {}).get("latency_us"),
-            finalists=tuple(_finalist(value, one, i) for i, one in enumerate(value["finalists"], start=1)),
-            layers=_layers(value),
-            scenarios=tuple(_scenario(one) for one in value.get("mlperf") or ()),
+            baseline_fp32_us=float(base["fp32"]["latency_us"]),
+            finalists=tuple(_finalist(one, i) for i, one in enumerate(value["finalists"], start=1)),
+            layers=tuple(
+                tuple(LayerTime(**kernel) for kernel in network)
+                for network in (layers["baseline"], *layers["finalists"])
+            ),
+            scenarios=tuple(_scenario(one) for one in value["mlperf"] or ()),
         )
 
 
-def _is_accuracy(value: dict[str, Any], quality: str) -> bool:
-    known = value.get("is_accuracy")
-    return quality.startswith("validation") if known is None else bool(known)
-
-
-def _constraints(value: dict[str, Any]) -> dict[str, float]:
-    """Those that were asked for. Up to schema 2 there was one, a fraction."""
-    if "max_accuracy_drop" in value:
-        return {"max_accuracy_drop": 100 * value["max_accuracy_drop"]}
-    return {
-        name: float(limit) for name, limit in (value.get("constraints") or {}).items() if limit is not None
-    }
-
-
-def _finalist(value: dict[str, Any], one: dict[str, Any], number: int) -> Finalist:
+def _finalist(one: dict[str, Any], number: int) -> Finalist:
     measured, predicted = one["measured"], one["predicted"]
-    speedup, wide = Ratio.of(measured, "speedup"), Ratio.of(measured, "throughput_speedup")
-    speedup = speedup or Ratio(value["baseline"]["latency_us"] / measured["latency_us"])
-    low, high = predicted.get("interval_us") or (None, None)
-    interval = None if low is None or high is None else (float(low), float(high))
-    then_us = measured.get("latency_then_us")  # of several rounds each has its own
-    then_us = then_us or measured["latency_us"] * float(value.get("machine_speed") or 1.0)
-    own, base = measured.get("top1_int8"), value["baseline"].get("top1_int8")
-    change = None if own is None or base is None else own - base
-    inside = one.get("is_inside_interval")
-    if inside is None and interval is not None:
-        inside = interval[0] <= then_us <= interval[1]
-    is_wide = value["target"].get("mode") == "throughput" and wide is not None
-    gain = wide if is_wide and wide is not None else speedup
-    faster = measured.get("is_faster")
-    broken = one.get("violations")
-    violations = tuple(str(v) for v in (_violations(value, measured) if broken is None else broken))
-    feasible = one.get("is_feasible")
-    name = f"finalist {number}" + (" (fine-tuned)" if one.get("is_finetuned") else "")
+    low, high = predicted["interval_us"]
     return Finalist(
-        **Network.facts(name, one, measured),
+        **Network.facts(f"finalist {number}" + " (fine-tuned)" * one["is_finetuned"], one, measured),
         predicted_us=float(predicted["latency_us"]),
-        interval_us=interval,
-        predicted_top1=predicted.get("top1"),
-        measured_then_us=then_us,
-        speedup=speedup,
-        throughput_speedup=wide,
+        interval_us=None if low is None or high is None else (float(low), float(high)),
+        predicted_top1=predicted["top1"],
+        measured_then_us=float(measured["latency_then_us"]),
+        speedup=Ratio.of(measured, "speedup"),
+        throughput_speedup=Ratio.of(measured, "throughput_speedup"),
         speedup_fp32=Ratio.of(measured, "speedup_fp32"),
-        top1_change=change,
-        top1_change_se=measured.get("top1_int8_change_se"),
-        is_faster=gain.excludes_one if faster is None else bool(faster),
-        is_inside=inside,
-        is_feasible=not violations if feasible is None else bool(feasible),
-        violations=violations,
-        round=one.get("round"),
+        top1_change=measured["top1_int8_change"],
+        top1_change_se=measured["top1_int8_change_se"],
+        is_faster=bool(measured["is_faster"]),
+        is_inside=one["is_inside_interval"],
+        is_feasible=bool(one["is_feasible"]),
+        violations=tuple(map(str, one["violations"])),
+        round=int(one["round"]),
     )
-
-
-def _violations(value: dict[str, Any], measured: dict[str, Any]) -> list[str]:
-    """For a file that does not say: the accuracy drop is the one constraint that it can have."""
-    allowed = _constraints(value).get("max_accuracy_drop")
-    base, own = value["baseline"].get("top1_int8"), measured.get("top1_int8")
-    if allowed is None or base is None or own is None or own >= base - allowed / 100 - _SLACK:
-        return []
-    return [f"max_accuracy_drop: {100 * (base - own):.2f} > {allowed:g} points"]
-
-
-def _layers(value: dict[str, Any]) -> tuple[tuple[LayerTime, ...], ...]:
-    layers = value.get("layers")
-    if not layers:
-        return ()
-    networks = [layers["baseline"], *layers["finalists"]]
-    return tuple(tuple(LayerTime(**kernel) for kernel in network) for network in networks)
-
-
-def _why_invalid(one: dict[str, Any]) -> str:
-    if one.get("verdict") == "VALID" or "reason" in one:
-        return str(one.get("reason", ""))
-    checks = one.get("summary", {}).get("checks", {})
-    failed = [name.removesuffix(" satisfied").lower() for name, passed in checks.items() if not passed]
-    return f"not met: {', '.join(failed)}" if failed else "see its log"
 
 
 def _scenario(one: dict[str, Any]) -> Scenario:
     return Scenario(
         network=str(one["network"]),
         scenario=str(one["scenario"]),
-        metric=str(one.get("metric") or ""),
-        value=one.get("value"),
-        is_valid=one.get("verdict") == "VALID",
+        metric=str(one["metric"]),
+        value=one["value"],
+        is_valid=one["verdict"] == "VALID",
         why=_why_invalid(one),
-        is_quick=bool(one.get("is_quick")),
+        is_quick=bool(one["is_quick"]),
     )
+
+
+def _why_invalid(one: dict[str, Any]) -> str:
+    if one["verdict"] == "VALID" or "reason" in one:
+        return str(one.get("reason", ""))
+    failed = [
+        name.removesuffix(" satisfied").lower()
+        for name, passed in one["summary"]["checks"].items()
+        if not passed
+    ]
+    return f"not met: {', '.join(failed)}" if failed else "see its log"

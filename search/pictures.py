@@ -85,9 +85,7 @@ def speedup_bars(outcome: Outcome) -> Figure:
     finalists = outcome.finalists
     series = [("fewer MACs", GREY, [Ratio(outcome.baseline.macs / f.macs) for f in finalists])]
     series.append(("faster in latency", ORANGE, [f.speedup for f in finalists]))
-    wide = [f.throughput_speedup for f in finalists if f.throughput_speedup is not None]
-    if len(wide) == len(finalists):
-        series.append(("faster in throughput", BLUE, wide))
+    series.append(("faster in throughput", BLUE, [f.throughput_speedup for f in finalists]))
     figure = new_figure(6.4, 1.3 + 0.5 * len(finalists) + 0.15 * len(series))
     axes = figure.subplots()
     height = 0.8 / len(series)

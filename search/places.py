@@ -49,7 +49,7 @@ class Places:
 
     def predicted(self, one: Finalist) -> tuple[float, float | None]:
         """A finalist's cost and quality before it was built."""
-        candidate = self.known.get(one.architecture or "")
+        candidate = self.known.get(one.architecture)
         quality = one.predicted_top1 if candidate is None else candidate.quality
         cost = one.predicted_us / 1e3
         if not self.is_latency:
@@ -95,4 +95,4 @@ class Places:
         return x, (min(ys) - 1.3 * margin, min(top, MOST) if self.outcome.is_accuracy else top)
 
     def _size(self, one: Network) -> float:
-        return float(getattr(one, self._field) or 0) / self._unit
+        return float(getattr(one, self._field)) / self._unit

@@ -17,7 +17,7 @@ from search.sizes import Sizes
 from supernet.architecture import Architecture
 from supernet.space import Space
 
-__all__ = ["Candidate", "Latency", "Problem", "front_of"]
+__all__ = ["Candidate", "Latency", "Problem"]
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -251,15 +251,3 @@ class Problem:
         """Of the feasible candidates, in `reference`."""
         points, excess = self.evaluated()
         return self.reference().hypervolume(points[excess == 0])
-
-
-def front_of(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those for which no other is as good in quality and latency and better in one, of equals the first;
-    fastest first."""
-    if not candidates:
-        return []
-    points = np.array([(c.latency_us, -c.quality) for c in candidates])
-    return sorted(
-        (c for c, kept in zip(candidates, nondominated(points), strict=True) if kept),
-        key=lambda c: c.latency_us,
-    )

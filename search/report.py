@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.table import COLUMNS, NOT_MEASURED, best_of, print_summary, rows_of, verdict
+from search.table import print_summary
 from supernet import cli
 from supernet.study import Study
 
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from search.outcome import Outcome
     from search.problem import Candidate
 
-__all__ = [
-    "COLUMNS", "NOT_MEASURED", "best_of", "print_summary", "read_candidates", "rows_of", "verdict",
-    "write_page", "write_picture",
-]  # fmt: skip
+__all__ = ["read_candidates", "write_page", "write_picture"]
 
 PICTURE = "front.png"
 DPI = 150
@@ -74,7 +71,7 @@ def read_candidates(path: Path) -> list[Candidate]:
                 Architecture.parse(row["architecture"]),
                 float(row["quality"]),
                 float(row["predicted_latency_us"]),
-                int(float(row["macs"])),
+                *(int(row[name]) for name in ("macs", "n_parameters", "model_bytes", "round")),
             )
             for row in csv.DictReader(file)
         ]
@@ -99,7 +96,7 @@ def write_page(
     chosen: Sequence[Candidate],
     path: Path,
 ) -> None:
-    """report.html of a search.json value (of any schema so far), and front.png beside it. `chosen` are the
+    """report.html of a search.json value, and front.png beside it. `chosen` are the
     finalists as they were predicted; those that `candidates` lack are added to them."""
     from search.outcome import Outcome
     from search.report_page import make_page

@@ -45,14 +45,11 @@ def make_page(outcome: Outcome, candidates: Sequence[Candidate], front: Sequence
 
 
 def _how(outcome: Outcome) -> str:
-    parts = [f"objectives: {', '.join(outcome.objectives)}", f"asked for: {constraints_text(outcome)}"]
-    for name in ("algorithm", "predictor", "seed"):
-        found = getattr(outcome, name)
-        if found is not None:
-            parts.append(f"{name} {found}")
-    if outcome.seconds is not None:
-        parts.append(f"{outcome.seconds:,.0f} s in all")
-    return "; ".join(parts)
+    return (
+        f"objectives: {', '.join(outcome.objectives)}; asked for: {constraints_text(outcome)}; "
+        f"algorithm {outcome.algorithm}; predictor {outcome.predictor}; seed {outcome.seed}; "
+        f"{outcome.seconds:,.0f} s in all"
+    )
 
 
 def _facts(outcome: Outcome) -> list[tuple[str, str]]:
@@ -64,9 +61,8 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
         facts.append((f"{gain.value:.2f}x", f"speed-up of {best.name}, measured{interval}"))
         if change:
             facts.append((f"{change} points", "its INT8 test accuracy against the baseline's"))
-    if outcome.finalists:
-        errors = [abs(one.error) for one in outcome.finalists]
-        facts.append((f"{sum(errors) / len(errors):.1%}", "mean error of predicted latency"))
+    errors = [abs(one.error) for one in outcome.finalists]
+    facts.append((f"{sum(errors) / len(errors):.1%}", "mean error of predicted latency"))
     judged = [one.is_inside for one in outcome.finalists if one.is_inside is not None]
     if judged:
         facts.append((f"{sum(judged)} of {len(judged)}", f"finalists inside their {LEVEL:.0%} interval"))
@@ -111,23 +107,21 @@ def _finalists(page: Page, outcome: Outcome) -> None:
         "over FP32", "asked for",
     ]  # fmt: skip
     page.table(columns, [_baseline_row(outcome), *(_row(outcome, one) for one in outcome.finalists)])
-    if outcome.finalists:
-        page.figures(
-            (
-                pictures.speedup_bars(outcome),
-                "Work saved is not time saved: fewer MACs beside what was measured, with 95 % intervals.",
-            ),
-            (
-                pictures.prediction_errors(outcome),
-                f"Blue: the prediction and its {LEVEL:.0%} interval (a cross: measured outside); orange: "
-                "the measurement's own 95 % interval.",
-            ),
-        )
+    page.figures(
+        (
+            pictures.speedup_bars(outcome),
+            "Work saved is not time saved: fewer MACs beside what was measured, with 95 % intervals.",
+        ),
+        (
+            pictures.prediction_errors(outcome),
+            f"Blue: the prediction and its {LEVEL:.0%} interval (a cross: measured outside); orange: "
+            "the measurement's own 95 % interval.",
+        ),
+    )
 
 
 def _baseline_row(outcome: Outcome) -> list[str | Cell]:
     base = outcome.baseline
-    over = "" if outcome.baseline_fp32_us is None else f"{outcome.baseline_fp32_us / base.latency_us:.2f}x"
     return [
         Cell(base.name, note=_size(base)),
         _macs(base),
@@ -135,8 +129,8 @@ def _baseline_row(outcome: Outcome) -> list[str | Cell]:
         "",
         f"{base.latency_us / 1e3:.3f}",
         "1.00x",
-        _rate(base),
-        over,
+        f"{base.throughput_sps:,.0f}",
+        f"{outcome.baseline_fp32_us / base.latency_us:.2f}x",
         "",
     ]
 
@@ -151,34 +145,30 @@ def _row(outcome: Outcome, one: Finalist) -> list[str | Cell]:
         Cell(f"{one.predicted_us / 1e3:.3f}", note=_interval(one)),
         Cell(f"{one.latency_us / 1e3:.3f}", note=_inside(one), tone="bad" if one.is_inside is False else ""),
         _ratio_cell(one.speedup),
-        Cell(_rate(one), note=_times(wide), tone=_tone(wide)),
-        "" if one.speedup_fp32 is None else _ratio_cell(one.speedup_fp32),
+        Cell(f"{one.throughput_sps:,.0f}", note=f"{_ends(wide)}x", tone=_tone(wide)),
+        _ratio_cell(one.speedup_fp32),
         _asked(outcome, one),
     ]
 
 
 def _ratio_cell(ratio: Ratio) -> Cell:
-    ends = "no interval" if ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
-    return Cell(f"{ratio.value:.2f}x", note=ends, tone=_tone(ratio))
+    return Cell(f"{ratio.value:.2f}x", note=_ends(ratio), tone=_tone(ratio))
 
 
-def _times(ratio: Ratio | None) -> str:
-    if ratio is None or ratio.low is None:
-        return "" if ratio is None else f"{ratio.value:.2f}x"
-    return f"{ratio.low:.2f} to {ratio.high:.2f}x"
+def _ends(ratio: Ratio) -> str:
+    return f"{ratio.low:.2f} to {ratio.high:.2f}"
 
 
-def _tone(ratio: Ratio | None) -> Tone:
-    return "good" if ratio is not None and ratio.excludes_one else ""
+def _tone(ratio: Ratio) -> Tone:
+    return "good" if ratio.excludes_one else ""
 
 
 def _size(one: Network) -> str:
-    return "" if one.model_bytes is None else f"{one.model_bytes / 1e6:.2f} MB"
+    return f"{one.model_bytes / 1e6:.2f} MB"
 
 
 def _macs(one: Network) -> Cell:
-    weights = "" if one.n_parameters is None else f"{one.n_parameters / 1e6:.2f} M weights"
-    return Cell(f"{one.macs / 1e6:.1f}", note=weights)
+    return Cell(f"{one.macs / 1e6:.1f}", note=f"{one.n_parameters / 1e6:.2f} M weights")
 
 
 def _fp32(one: Network) -> str:
@@ -197,23 +187,15 @@ def _inside(one: Finalist) -> str:
     return f"predicted {one.error:+.1%}{where}"
 
 
-def _rate(one: Network) -> str:
-    return "" if one.throughput_sps is None else f"{one.throughput_sps:,.0f}"
-
-
 def _asked(outcome: Outcome, one: Finalist) -> str | Cell:
     if one.violations:
         return Cell("broken", note="; ".join(one.violations), tone="bad")
-    if not one.is_feasible:
-        return Cell("broken", tone="bad")
-    faster = "" if one.is_faster is None else "faster" if one.is_faster else "not faster beyond the noise"
+    faster = "faster" if one.is_faster else "not faster beyond the noise"
     return Cell("kept" if outcome.constraints else "", note=faster)
 
 
 def _layers(page: Page, outcome: Outcome) -> None:
     """Which layers saved the time, and the networks drawn."""
-    if len(outcome.layers) != len(outcome.finalists) + 1 or not outcome.finalists:
-        return
     baseline, *others = outcome.layers
     is_timed = any(kernel.latency_us is not None for kernel in baseline)
     if is_timed:
@@ -287,10 +269,8 @@ def _search(
 def _growth(outcome: Outcome) -> str:
     last = outcome.history[-1].hypervolume
     reached = next(p.evaluations for p in outcome.history if p.hypervolume >= 0.99 * last)
-    point = outcome.reference_point
-    against = (
-        "" if not point else f" Reference point: {'; '.join(f'{k} {_short(v)}' for k, v in point.items())}."
-    )
+    point = "; ".join(f"{name} {_short(value)}" for name, value in outcome.reference_point.items())
+    against = f" Reference point: {point}."
     if not last:
         return f"Nothing evaluated keeps to what was asked for and lies in the box.{against}"
     return f"99 % of the last hypervolume was reached after {reached:,} evaluations.{against}"
@@ -324,18 +304,10 @@ def _files(page: Page, outcome: Outcome) -> None:
     for one in (outcome.baseline, *outcome.finalists):
         folder = str(Path(next(iter(one.files.values()), "")).parent)
         names = ", ".join(Path(path).name for path in one.files.values())
-        rows.append([one.name, Cell(one.architecture or "", note=f"{folder}: {names}")])
+        rows.append([one.name, Cell(one.architecture, note=f"{folder}: {names}")])
     page.details("All networks and their files", ("network", "architecture and files"), rows)
-    samples = [
-        f"{n:,} {what}"
-        for n, what in (
-            (outcome.calibration_samples, "calibration samples"),
-            (outcome.batchnorm_samples, "samples for BatchNorm"),
-        )
-        if n is not None
-    ]
-    page.text(
-        f"Quantised with {' and '.join(samples)}; {describe_target(outcome.target)}." if samples else ""
-    )
-    if outcome.command:
-        page.text(f"Again: {outcome.command}", quiet=True)
+    samples = f"{outcome.calibration_samples:,} calibration samples"
+    if outcome.batchnorm_samples is not None:
+        samples += f" and {outcome.batchnorm_samples:,} samples for BatchNorm"
+    page.text(f"Quantised with {samples}; {describe_target(outcome.target)}.")
+    page.text(f"Again: {outcome.command}", quiet=True)

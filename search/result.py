@@ -17,10 +17,10 @@ __all__ = ["SCHEMA_VERSION", "Finalist", "baseline_value", "finalist_value", "is
 # 2: the interval of a finalist's predicted latency.
 # 3: objectives and constraints; history of hypervolume; intervals of speed-ups, the FP32 baseline; standard
 #    errors; rounds; sizes.
-#    Since then added: whether a finalist's weights are fine-tuned; speed-ups in throughput over FP32; the
-#    change of accuracy with its own standard error; each finalist's latency at the speed when the machine was
-#    profiled, and that speed.
-SCHEMA_VERSION = 3
+# 4: whether a finalist's weights are fine-tuned; speed-ups in throughput over FP32; the change of accuracy
+#    with its own standard error; each finalist's latency at the speed when the machine was profiled, and that
+#    speed.
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)

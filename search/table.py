@@ -9,7 +9,7 @@ from search.outcome import Finalist, Network, Outcome, Ratio
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["COLUMNS", "NOT_MEASURED", "best_of", "print_summary", "rows_of", "verdict", "verdict_of"]
+__all__ = ["COLUMNS", "NOT_MEASURED", "print_summary", "rows_of", "verdict_of"]
 
 NOT_MEASURED = "accuracy not measured"
 COLUMNS = (
@@ -26,16 +26,15 @@ _NAMES = {
 }
 
 
-def rows_of(value: dict[str, Any]) -> list[list[str]]:
-    """The finalists' table of a search.json value, the baseline first."""
-    outcome = Outcome.of(value)
+def rows_of(outcome: Outcome) -> list[list[str]]:
+    """The finalists' table, the baseline first."""
     base = outcome.baseline
-    rows = [[*_head(base), "", "", _ms(base.latency_us), "", _rate(base), "1.00x", ""]]
+    rows = [[*_head(base), "", "", _ms(base.latency_us), "", f"{base.throughput_sps:,.0f}", "1.00x", ""]]
     for one in outcome.finalists:
         gain = outcome.gain(one)
         rows.append(
             [*_head(one), _ms(one.predicted_us), _interval(one), _ms(one.latency_us), f"{one.error:+.1%}",
-             _rate(one), f"{gain.value:.2f}x", _ends(gain)]
+             f"{one.throughput_sps:,.0f}", f"{gain.value:.2f}x", _ends(gain)]
         )  # fmt: skip
     return rows
 
@@ -45,7 +44,7 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
     from supernet import cli
 
     outcome = Outcome.of(value)
-    cli.print_table(out, f"finalists of {outcome.study}, measured", COLUMNS, rows_of(value))
+    cli.print_table(out, f"finalists of {outcome.study}, measured", COLUMNS, rows_of(outcome))
     outside = [one.name for one in outcome.finalists if one.is_inside is False]
     if outside:
         out.print(f"measured outside of the predicted interval: {', '.join(outside)}", soft_wrap=True)
@@ -54,7 +53,7 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
         f"{outcome.machine_speed:.3f} of that",
         soft_wrap=True,
     )
-    slow = [one.name for one in outcome.finalists if one.is_faster is False]
+    slow = [one.name for one in outcome.finalists if not one.is_faster]
     if slow:
         out.print(f"not faster than the baseline beyond the noise: {', '.join(slow)}", soft_wrap=True)
     for one in outcome.finalists:
@@ -71,18 +70,6 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
     out.print(verdict_of(outcome), soft_wrap=True)
 
 
-def best_of(value: dict[str, Any]) -> int | None:
-    """The index of the fastest finalist that keeps, measured, to what was asked for; None if none does."""
-    outcome = Outcome.of(value)
-    best = outcome.best
-    return None if best is None else outcome.finalists.index(best)
-
-
-def verdict(value: dict[str, Any]) -> str:
-    """What was found, in one sentence."""
-    return verdict_of(Outcome.of(value))
-
-
 def verdict_of(outcome: Outcome) -> str:
     """What was found, in one sentence. "Faster" is said only where the interval excludes 1."""
     asked = constraints_text(outcome)
@@ -92,7 +79,7 @@ def verdict_of(outcome: Outcome) -> str:
     change = change_text(best)
     figure = f"{best.name}, {ratio_text(outcome.gain(best))}" + (f" at {change} points" if change else "")
     within = f" within {asked}" if outcome.constraints else ""
-    if best.is_faster is False:
+    if not best.is_faster:
         return f"no finalist{within} is faster than the INT8 baseline beyond the noise; the nearest: {figure}"
     return f"fastest{within}: {figure}" + (" of INT8 test accuracy" if change else "")
 
@@ -104,11 +91,10 @@ def constraints_text(outcome: Outcome) -> str:
 
 
 def change_text(one: Finalist) -> str:
-    """INT8 test accuracy against the baseline's, in points, with its standard error where it is known."""
+    """INT8 test accuracy against the baseline's, in points, with its standard error; empty without data."""
     if one.top1_change is None:
         return ""
-    error = "" if one.top1_change_se is None else f" ± {100 * one.top1_change_se:.2f}"
-    return f"{100 * one.top1_change:+.2f}{error}"
+    return f"{100 * one.top1_change:+.2f} ± {100 * (one.top1_change_se or 0.0):.2f}"
 
 
 def ratio_text(ratio: Ratio) -> str:
@@ -135,10 +121,6 @@ def _ms(us: float) -> str:
     return f"{us / 1e3:.3f}"
 
 
-def _rate(one: Network) -> str:
-    return "" if one.throughput_sps is None else f"{one.throughput_sps:,.0f}"
-
-
 def _interval(one: Finalist) -> str:
     """As the farther end's distance from the prediction."""
     if one.interval_us is None:
@@ -149,6 +131,6 @@ def _interval(one: Finalist) -> str:
 
 def _ends(ratio: Ratio) -> str:
     if ratio.low is None or ratio.high is None:
-        return "none"
+        return ""
     digits = 2 if ratio.high < 10 else 1
     return f"{ratio.low:.{digits}f}-{ratio.high:.{digits}f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,13 @@ import pytest
 from profiling.kernel import Kernel
 from profiling.lock import measuring
 from profiling.plan import Plan
+from search.csv_files import write_candidates
+from search.domination import nondominated
 from search.layers import layers_of_plan
-from search.problem import Candidate, front_of
+from search.problem import Candidate
 from search.quality import Quality
 from search.report import write_page
+from search.result import SCHEMA_VERSION
 from search.selection import pick_finalists
 from supernet import Architecture, Space
 
@@ -130,9 +132,12 @@ MACHINE = {
 }
 
 
+BASELINE_TOP1 = 0.9889
+
+
 @dataclass(frozen=True)
 class Found:
-    """A search that never ran: a search.json value of schema 3 and the candidates that belong to it."""
+    """A search that never ran: a search.json value and the candidates that belong to it."""
 
     value: dict[str, Any]
     candidates: list[Candidate]
@@ -146,10 +151,7 @@ class Found:
 
     def write_csv(self, path: Path) -> None:
         """candidates.csv, as a search leaves it."""
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("architecture", "quality", "predicted_latency_us", "macs", "round"))
-            writer.writerows((c.architecture, c.quality, c.latency_us, c.macs, 1) for c in self.candidates)
+        write_candidates(self.candidates, path, is_accuracy=True)
 
 
 def kernel_us(kernel: Kernel) -> float:
@@ -172,16 +174,20 @@ def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: in
         share = space.macs(architecture) / most
         top1 = 0.992 - 0.003 * (1 - share) ** 3 / (share + 0.02) - 0.003 * rng.exponential()
         us = 5.0 + sum(times[k] for k in plan.of(architecture))
-        return Candidate(architecture, max(0.1, top1), us, space.macs(architecture))
+        macs = space.macs(architecture)
+        return Candidate(architecture, max(0.1, top1), round(us, 3), macs, macs // 60, macs // 50)
 
     candidates = [candidate(space.decode(row)) for row in codes]
-    front = front_of(candidates)
-    chosen = pick_finalists(front, n_finalists, min_quality=front[-1].quality - 0.014)
+    points = np.array([(c.latency_us, -c.quality) for c in candidates])
+    kept = nondominated(points)
+    front = sorted((c for c, good in zip(candidates, kept, strict=True) if good), key=lambda c: c.latency_us)
+    least = front[-1].quality - 0.014
+    chosen = pick_finalists([c for c in front if c.quality >= least], n_finalists)
     finalists = [_made_up(c, baseline_us, rng) for c in chosen]
     if len(finalists) > 2:
         finalists[0] |= {"is_feasible": False, "violations": ["max_accuracy_drop: 1.70 > 1 points"]}
     value = {
-        "schema_version": 3,
+        "schema_version": SCHEMA_VERSION,
         "study": "digits <b>",
         "machine": MACHINE,
         "target": {"mode": "latency", "threads": 1, "streams": 1, "batch": 1},
@@ -208,6 +214,7 @@ def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: in
             "worst": {"accuracy": 0.1, "latency": 1234.5678},
             "best": {"accuracy": 1.0, "latency": 98.7654},
         },
+        "baseline_quality": 0.9917,
         "machine_speed": 0.97,
         "calibration_samples": 850,
         "batchnorm_samples": 512,
@@ -218,7 +225,7 @@ def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: in
             "n_parameters": 2_777_674,
             "model_bytes": 2_900_000,
             "top1_fp32": 0.9917,
-            "top1_int8": 0.9889,
+            "top1_int8": BASELINE_TOP1,
             "top1_int8_se": 0.0055,
             "latency_us": baseline_us / 0.97,
             "throughput_sps": 2e6 / baseline_us,
@@ -234,16 +241,17 @@ def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: in
 
 
 def _made_up(candidate: Candidate, baseline_us: float, rng: np.random.Generator) -> dict[str, Any]:
-    us = candidate.latency_us * rng.normal(1, 0.012)
+    us = candidate.latency_us * rng.normal(1, 0.012)  # at the machine's speed when it was profiled
     speedup, top1 = baseline_us / us, candidate.quality - 0.002 * rng.exponential()
     ratios = {"speedup": speedup, "throughput_speedup": 1.04 * speedup, "speedup_fp32": 3.1 * 0.97 * speedup}
     ratios["throughput_speedup_fp32"] = 1.02 * ratios["speedup_fp32"]
     intervals = {f"{name}_interval": [0.993 * r, 1.006 * r] for name, r in ratios.items()}
     return {
         "architecture": str(candidate.architecture),
+        "is_finetuned": False,
         "macs": candidate.macs,
-        "n_parameters": int(candidate.macs // 60),
-        "model_bytes": int(candidate.macs // 50),
+        "n_parameters": candidate.n_parameters,
+        "model_bytes": candidate.model_bytes,
         "predicted": {
             "latency_us": candidate.latency_us,
             "interval_us": [0.98 * candidate.latency_us, 1.02 * candidate.latency_us],
@@ -251,6 +259,7 @@ def _made_up(candidate: Candidate, baseline_us: float, rng: np.random.Generator)
         },
         "measured": {
             "latency_us": us / 0.97,
+            "latency_then_us": us,
             "throughput_sps": 2.08e6 / us,
             **ratios,
             **intervals,
@@ -258,7 +267,10 @@ def _made_up(candidate: Candidate, baseline_us: float, rng: np.random.Generator)
             "top1_fp32": top1 + 0.002,
             "top1_int8": top1,
             "top1_int8_se": float(np.sqrt(top1 * (1 - top1) / 360)),
+            "top1_int8_change": top1 - BASELINE_TOP1,
+            "top1_int8_change_se": 0.004,
         },
+        "machine_speed": 0.97,
         "is_inside_interval": bool(abs(us / candidate.latency_us - 1) < 0.02),
         "is_feasible": True,
         "violations": [],

@@ -20,6 +20,7 @@ from profiling.lock import alone_in
 from profiling.machine import has_vnni, read_machine
 from profiling.store import Store
 from search import run
+from search.result import SCHEMA_VERSION
 from supernet import OvnasError, train
 
 KINDS = {"ir", "onnx", "weights", "architecture", "card"}
@@ -78,7 +79,7 @@ def test_search_json_holds_the_agreed_keys(result):
     value = result.value
     assert json.loads((result.folder / "search.json").read_text()) == value
     assert {"schema_version", "study", "machine", "target", "seconds"} <= value.keys()
-    assert (value["schema_version"], value["study"]) == (3, "tiny")
+    assert (value["schema_version"], value["study"]) == (SCHEMA_VERSION, "tiny")
     assert value["machine"]["cpu_model"] == read_machine()["cpu_model"]
     assert {"top1_fp32", "top1_int8", "latency_us", "throughput_sps", "macs"} <= value["baseline"].keys()
     assert {"latency_predicted", "accuracy_measured"} <= value["evaluations"].keys()
