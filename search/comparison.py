@@ -30,7 +30,11 @@ def compare(
     copies: int = COPIES,
     rounds: int = ROUNDS,
 ) -> tuple[float, list[Ratio]]:
-    """The baseline's latency in microseconds; its own ratio to itself, and that of each of `models` to it."""
+    """The anchor's latency in microseconds, and the ratios to it of the baseline and of each of `models`.
+
+    The anchor is the baseline too, but of several copies at once, of which the fastest counts most; what is
+    compared with a network is therefore the baseline as one network among them.
+    """
     from profiling.load import level_of, make_timer
     from profiling.memory import release_freed_memory
     from profiling.preparation import ANCHORS
@@ -41,11 +45,12 @@ def compare(
     found: list[list[list[Round]]] = []
     for _ in range(copies):
         release_freed_memory()
-        timers = [make_timer(compile_model(model, target), target) for model in models]
+        timers = [make_timer(compile_model(model, target), target) for model in (baseline, *models)]
         anchors = [make_timer(compile_model(baseline, target), target) for _ in range(ANCHORS)]
         found.append(interleave(timers, anchors, rng, level=level, rounds=rounds, on_round=on_round))
         del timers, anchors
     draws = Draws.make(copies, max(len(own[0]) for own in found), rng)
     anchor_us = anchor_level([r for own in found for r in own[0]], level)
-    ratios = [Ratio.to_anchor([own[i] for own in found], level, draws) for i in range(len(models))]
-    return anchor_us, [Ratio.of_anchor(draws), *ratios]
+    return anchor_us, [
+        Ratio.to_anchor([own[i] for own in found], level, draws) for i in range(1 + len(models))
+    ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.card import write_card
+from search.comparison import COPIES, ROUNDS
 from search.csv_files import write_candidates
 from search.history import history_of
 from search.result import SCHEMA_VERSION, Finalist, baseline_value, finalist_value
@@ -63,7 +64,9 @@ def search_value(
         "history": history_of(problem, reference),
         "reference_point": reference.to_json(settings.objectives),
         "baseline_quality": workshop.baseline_quality,
-        "machine_speed": source.baseline_us / beside.baseline.latency_us,
+        "machine_speed": source.baseline_us / beside.anchor_us,
+        "copies": COPIES,
+        "rounds_a_copy": ROUNDS,
         "calibration_samples": len(material.calibration),
         "batchnorm_samples": material.n_batchnorm_samples,
         "n_test": n_test,
@@ -71,7 +74,7 @@ def search_value(
         "finalists": [
             finalist_value(
                 finalist, workshop.baseline, settings.constraints,
-                is_accuracy=is_accuracy, mode=target["mode"], n_test=n_test, home=home,
+                is_accuracy=is_accuracy, n_test=n_test, home=home,
             )
             for finalist in finalists
         ],

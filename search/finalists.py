@@ -67,8 +67,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Of all networks of one round: the INT8 baseline, the FP32 one, and the finalists in their order."""
+    """Of all networks of one round: the INT8 baseline, the FP32 one, and the finalists in their order.
+    `anchor_us` is the anchor's latency, the INT8 baseline's as profiling takes it."""
 
+    anchor_us: float
     baseline: Measured
     fp32: Measured
     finalists: tuple[Measured, ...]
@@ -147,7 +149,7 @@ def measure(
     rng: np.random.Generator,
     bar: Progress,
 ) -> Measurement:
-    """Latency and throughput of everyone. The baseline is the anchor of every round."""
+    """Latency and throughput of everyone, beside the baseline."""
     from profiling.load import samples_per_s
     from profiling.machine import throughput_target
     from supernet.int8 import to_openvino
@@ -174,4 +176,4 @@ def measure(
         )
 
     base, plain, *others = (measured(one, other) for one, other in zip(single, busy, strict=True))
-    return Measurement(base, plain, tuple(others))
+    return Measurement(anchor_us, base, plain, tuple(others))

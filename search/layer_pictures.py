@@ -93,7 +93,7 @@ def architecture_picture(outcome: Outcome) -> Figure:
     rows = figure.subplots(len(finalists), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, kernels, one in zip(rows, finalists, outcome.finalists, strict=True):
         _widths(axes, savings(baseline, kernels))
-        axes.set_title(f"{one.name}: {ratio_text(outcome.gain(one))}", fontsize=9, loc="left", pad=3)
+        axes.set_title(f"{one.name}: {ratio_text(one.speedup)}", fontsize=9, loc="left", pad=3)
     size = 7.5 if len(baseline) <= 40 else 6
     rows[-1].set_xticks(range(len(baseline)), [k.layer for k in baseline], rotation=90, fontsize=size)
     figure.supylabel("output channels", fontsize=9)

@@ -74,7 +74,6 @@ class Measurement:
             "value": self.summary.value,
             "verdict": self.summary.verdict,
             "is_quick": self.is_quick,
-            "is_valid_for_submission": self.summary.is_valid and not self.is_quick,
             "bound_ms": self.bound_ms,
             "arrangement": self.arrangement.to_json(),
             "summary": self.summary.to_json(),

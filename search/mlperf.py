@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["accuracy_of", "measure_finalists", "new_folder", "watcher"]
 
 QUICK = "quick run: not valid for a submission"
+# Of what the streams can do: so busy a server keeps up.
+SERVER_LOAD = 0.7
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,6 +71,7 @@ def mlperf(arguments: argparse.Namespace) -> dict[str, Any]:
         watch = watcher(bar, arguments.scenario)
         if arguments.accuracy:
             study = Study.load(arguments.study)
+            _require_its_own(model, study)
             top1, n = accuracy_of(model, arguments.scenario, arguments.study, folder, watch=watch)
             value = {"study": study.name, "scenario": arguments.scenario, "top1": top1, "n_samples": n}
         else:
@@ -92,10 +95,12 @@ def accuracy_of(
 ) -> tuple[float, int]:
     """Top-1 of a model on a study's test split, all of it answered to LoadGen in AccuracyOnly mode, and the
     number of samples. `study` is a name or a file."""
+    import dataclasses
+
     import numpy as np
 
     from profiling.machine import default_threads
-    from search.loadgen import Test, run_accuracy
+    from search.loadgen import Test, run_accuracy, run_trials
     from search.loadgen_log import read_predictions
     from search.scenario import candidates
     from supernet.data import load_splits
@@ -103,7 +108,11 @@ def accuracy_of(
     images = load_splits(Study.load(study)).test
     arrangement = candidates(SCENARIOS[scenario], default_threads())[0]
     test = Test(model, scenario, arrangement, folder, study=_absolute(study))
-    n = run_accuracy(test, lambda s: watch("accuracy", s, 10.0))
+    # The Server scenario sends its queries at a rate, however few they are.
+    trial = dataclasses.replace(test, folder=folder / "trial", trials=(arrangement,))
+    rate = SERVER_LOAD * run_trials(trial, lambda s: watch("trial", s, 5.0))[0].rate
+    expected_s = len(images) / rate  # type: ignore[arg-type]
+    n = run_accuracy(dataclasses.replace(test, rate=rate), lambda s: watch("accuracy", s, 4.0 + expected_s))
     labels = np.array([int(images[i][1]) for i in range(n)])
     return float(np.mean(read_predictions(folder, n) == labels)), n
 
@@ -116,8 +125,10 @@ def measure_finalists(
     *,
     is_quick: bool,
     bound_ms: float = SERVER_BOUND_MS,
+    on_row: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> list[dict[str, Any]]:
-    """Each network, given by its name and .xml file, in each scenario: search.json's "mlperf".
+    """Each network, given by its name and .xml file, in each scenario: search.json's "mlperf". `on_row` is
+    told what there is after each of them.
 
     A test that fails, such as a Server bound that a network cannot meet, makes a row with verdict INVALID,
     no value and the reason: what else was measured is not lost. The caller holds the measuring lock. Raises
@@ -147,7 +158,24 @@ def measure_finalists(
             )  # fmt: skip
         else:
             rows.append({**head, **found.to_json()})
+        on_row(rows)
     return rows
+
+
+def _require_its_own(model: Path, study: Study) -> None:
+    """Raises OvnasError where the card beside a model is of another study: its accuracy on these images would
+    mean nothing."""
+    import json
+
+    from search.card import CARD
+    from supernet.errors import OvnasError
+
+    try:
+        theirs = json.loads((model.parent / CARD).read_text(encoding="utf-8"))["study"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # not made by a search
+    if theirs != study.name:
+        raise OvnasError(f"{model} is of study {theirs!r}, not of {study.name!r}; give it with --study")
 
 
 def _absolute(study: str) -> str:

@@ -72,9 +72,9 @@ class Network:
 class Finalist(Network):
     """`predicted_us` and its interval are at the machine's speed when it was profiled, `measured_then_us`
     is the measured latency at that speed. `top1_change` is that of INT8 test accuracy against the baseline,
-    a fraction, with its standard error, for both judged the same images. `is_faster`: beyond the noise, in
-    what the target asks for. `is_inside` is None without an interval. `is_feasible` and `violations` are of
-    the measured figures."""
+    a fraction, with its standard error, for both judged the same images. `speedup` is for the study's
+    target, `throughput_speedup` with all CPUs busy; `is_faster` is by `speedup`, beyond the noise.
+    `is_inside` is None without an interval. `is_feasible` and `violations` are of the measured figures."""
 
     predicted_us: float
     interval_us: tuple[float, float] | None
@@ -178,11 +178,7 @@ class Outcome:
         """The fastest finalist that keeps, measured, to all constraints, of those that are faster than the
         baseline beyond the noise, if any; None if none keeps to them."""
         kept = [f for f in self.finalists if f.is_feasible]
-        return max(kept, key=lambda f: (f.is_faster, self.gain(f).value), default=None)
-
-    def gain(self, finalist: Finalist) -> Ratio:
-        """What the target asks for: the speed-up in throughput in throughput mode, else in latency."""
-        return finalist.throughput_speedup if self.target["mode"] == "throughput" else finalist.speedup
+        return max(kept, key=lambda f: (f.is_faster, f.speedup.value), default=None)
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> Outcome:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["front_picture", "hypervolume_picture", "overview_picture", "prediction_errors", "speedup_bars"]
 
-MAX_TIPS = 1_500
+MAX_TIPS = 2_500
 
 
 def front_picture(outcome: Outcome, candidates: Sequence[Candidate], front: Sequence[Candidate]) -> Figure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from search.certainty import error_of_share
 from search.evaluations import Evaluations
 from supernet.architecture import Architecture
 from supernet.space import Space
@@ -115,7 +115,7 @@ class ValidationAccuracy(Quality):
         return known
 
     def standard_error(self, quality: float) -> float:
-        return math.sqrt(quality * (1 - quality) / self.n_images)
+        return error_of_share(quality, self.n_images)
 
 
 def _accuracy(module: nn.Module, images: Images) -> float:

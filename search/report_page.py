@@ -15,6 +15,7 @@ from search.table import (
     NOT_MEASURED,
     change_text,
     constraints_text,
+    figure_text,
     top1_text,
     verdict_of,
 )
@@ -56,7 +57,7 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     best = outcome.best
     if best is not None:
-        gain, change = outcome.gain(best), change_text(best)
+        gain, change = best.speedup, change_text(best)
         interval = "" if gain.low is None else f", 95 % interval {gain.low:.2f} to {gain.high:.2f}"
         facts.append((f"{gain.value:.2f}x", f"speed-up of {best.name}, measured{interval}"))
         if change:
@@ -293,7 +294,7 @@ def _scenarios(page: Page, outcome: Outcome) -> None:
     rows: list[list[str | Cell]] = []
     for one in outcome.scenarios:
         verdict = Cell("VALID", tone="good") if one.is_valid else Cell(f"INVALID: {one.why}", tone="bad")
-        figure = "" if one.value is None else f"{one.value:,.1f} {one.metric}"
+        figure = "" if one.value is None else f"{figure_text(one.value)} {one.metric}"
         rows.append([one.network, one.scenario, figure, verdict, "quick" if one.is_quick else "full"])
     page.table(("network", "scenario", "result", "LoadGen says", "run"), rows)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.certainty import change_of, error_of_share
 from search.constraints import Constraints
 from search.finalists import Built, Measured, Measurement
 
@@ -26,7 +26,7 @@ SCHEMA_VERSION = 4
 @dataclass(frozen=True)
 class Finalist:
     """One built and measured network beside the baselines of its own round. `interval_us` is that of its
-    predicted latency, at the speed of the machine at which the baseline takes `baseline_us`."""
+    predicted latency, at the speed of the machine at which the anchor takes `baseline_us`."""
 
     built: Built
     measured: Measured
@@ -46,8 +46,9 @@ def is_inside(finalist: Finalist) -> bool | None:
 
 
 def latency_then_us(finalist: Finalist) -> float:
-    """The measured latency at the machine's speed when it was profiled, which a prediction is of."""
-    return finalist.baseline_us / finalist.measured.speedup.value
+    """The measured latency at the machine's speed when it was profiled, which a prediction is of: relative to
+    the anchor in both."""
+    return finalist.baseline_us * finalist.measured.latency_us / finalist.beside.anchor_us
 
 
 def baseline_value(built: Built, beside: Measurement, n_test: int | None, home: Path) -> dict[str, Any]:
@@ -77,16 +78,13 @@ def finalist_value(
     constraints: Constraints,
     *,
     is_accuracy: bool,
-    mode: str,
     n_test: int | None,
     home: Path,
 ) -> dict[str, Any]:
-    """One entry of "finalists"; `mode` is the target's."""
+    """One entry of "finalists"."""
     built, measured = finalist.built, finalist.measured
     candidate = built.candidate
     assert candidate is not None
-    is_throughput = mode == "throughput"
-    deciding = measured.throughput_speedup if is_throughput else measured.speedup
     violations = violations_of(finalist, baseline, constraints)
     change, change_error = _change(built, baseline)
     return {
@@ -110,12 +108,12 @@ def finalist_value(
             "speedup_fp32_interval": measured.speedup_fp32.interval,
             "throughput_speedup_fp32": measured.throughput_speedup_fp32.value,
             "throughput_speedup_fp32_interval": measured.throughput_speedup_fp32.interval,
-            "is_faster": deciding.interval[0] > 1,
+            "is_faster": measured.speedup.interval[0] > 1,
             **_accuracies(built, n_test),
             "top1_int8_change": change,
             "top1_int8_change_se": change_error,
         },
-        "machine_speed": finalist.baseline_us / finalist.beside.baseline.latency_us,
+        "machine_speed": finalist.baseline_us / finalist.beside.anchor_us,
         "is_inside_interval": is_inside(finalist),
         "is_feasible": not violations,
         "violations": violations,
@@ -168,20 +166,16 @@ def _sizes(built: Built) -> dict[str, Any]:
 
 
 def _change(built: Built, baseline: Built) -> tuple[float | None, float | None]:
-    """INT8 top-1 minus the baseline's, and its standard error: of the mean of the differences image by
-    image, for both judge the same ones (McNemar 1947)."""
-    import numpy as np
-
+    """INT8 top-1 minus the baseline's, and its standard error, for both judge the same images."""
     if built.hits_int8 is None or baseline.hits_int8 is None:
         return None, None
-    differences = built.hits_int8.astype(float) - baseline.hits_int8
-    return float(differences.mean()), float(np.std(differences) / math.sqrt(len(differences)))
+    return change_of(built.hits_int8, baseline.hits_int8)
 
 
 def _accuracies(built: Built, n_test: int | None) -> dict[str, Any]:
     """`top1_int8_se` is the standard error of a share of `n_test` images."""
     top1 = built.top1_int8
-    error = None if top1 is None or not n_test else math.sqrt(top1 * (1 - top1) / n_test)
+    error = None if top1 is None or not n_test else error_of_share(top1, n_test)
     return {"top1_fp32": built.top1_fp32, "top1_int8": top1, "top1_int8_se": error}
 
 

@@ -16,6 +16,8 @@ from supernet import cli
 from supernet.study import Study
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from search.material import Material
@@ -101,10 +103,14 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
             value["seconds"] = round(time.monotonic() - start, 1)
             write_search(value, workshop, problem, finalists, folder)
         give_back(study, arguments, workshop, source, finalists)
-        if settings.mlperf:  # may take hours: what was found is on disk by then
-            value["mlperf"] = _mlperf(value, workshop, folder)
-            value["seconds"] = round(time.monotonic() - start, 1)
-            write_search(value, workshop, problem, finalists, folder)
+        if settings.mlperf:  # may take hours: each figure is on disk at once
+
+            def keep(rows: list[dict[str, Any]]) -> None:
+                value["mlperf"] = rows
+                value["seconds"] = round(time.monotonic() - start, 1)
+                write_search(value, workshop, problem, finalists, folder)
+
+            _mlperf(value, workshop, folder, keep)
     _report(value, out, folder)
     _require_feasible(value, arguments, workshop, problem, finalists, folder)
     return value
@@ -119,8 +125,13 @@ def _baseline_quality(settings: Settings, material: Material, quality: Quality) 
     return quality.of_pretrained(material.pretrained)
 
 
-def _mlperf(value: dict[str, Any], workshop: Workshop, folder: Path) -> list[dict[str, Any]]:
-    """LoadGen's figures of the baseline and the finalists of a search.json value."""
+def _mlperf(
+    value: dict[str, Any],
+    workshop: Workshop,
+    folder: Path,
+    keep: Callable[[list[dict[str, Any]]], None],
+) -> None:
+    """LoadGen's figures of the baseline and the finalists of a search.json value, one after the other."""
     from search.mlperf import measure_finalists
 
     built = {"baseline": value["baseline"]}
@@ -128,9 +139,9 @@ def _mlperf(value: dict[str, Any], workshop: Workshop, folder: Path) -> list[dic
     networks = [(name, Path(one["files"]["ir"])) for name, one in built.items()]
     settings = workshop.settings
     with workshop.lock(), cli.progress(workshop.out) as bar:
-        return measure_finalists(
+        measure_finalists(
             networks, settings.mlperf, folder / "mlperf", bar,
-            is_quick=settings.is_quick, bound_ms=settings.bound_ms,
+            is_quick=settings.is_quick, bound_ms=settings.bound_ms, on_row=keep,
         )  # fmt: skip
 
 

@@ -60,11 +60,6 @@ class Ratio:
             log_ratios[drawn] = _resampled(rounds, level, draws.places[drawn])
         return cls(value, np.exp(log_ratios.mean(axis=1)), len(copies))
 
-    @classmethod
-    def of_anchor(cls, draws: Draws) -> Ratio:
-        """The anchor to itself."""
-        return cls(1.0, np.ones(len(draws.copies)), draws.copies.shape[1])
-
     def over(self, other: Ratio) -> Ratio:
         """This one over the other, both to one anchor in the same rounds."""
         return Ratio(self.value / other.value, self.resamples / other.resamples, self.n_copies)

@@ -31,6 +31,7 @@ class System:
         import openvino as ov
 
         self.batch, self._answer = arrangement.batch, answer
+        self._indices: list[int] = []
         self._places: dict[int, int] = {}
         self._samples: Block = np.empty(0, dtype=np.float32)
         self._tensors: dict[int, Any] = {}
@@ -45,7 +46,9 @@ class System:
     def load(self, samples: Block, indices: Sequence[int]) -> None:
         """Takes `samples`, shape (n, C, H, W), which are those that LoadGen calls `indices`."""
         self._samples = np.ascontiguousarray(samples, dtype=np.float32)
-        self._places = {index: place for place, index in enumerate(indices)}
+        self._indices = list(indices)
+        # The first place counts: for MultiStream LoadGen repeats its first samples behind the last one.
+        self._places = {index: place for place, index in reversed(list(enumerate(indices)))}
         self._tensors = {}
 
     def issue(self, queries: Sequence[tuple[int, int]]) -> None:
@@ -53,7 +56,7 @@ class System:
         for start in range(0, len(queries), self.batch):
             chunk = queries[start : start + self.batch]
             ids = [one for one, _ in chunk]
-            tensor = self._tensor([self._places[index] for _, index in chunk])
+            tensor = self._tensor([index for _, index in chunk])
             if self._queue is None:
                 self._request.set_input_tensor(0, tensor)
                 self._request.infer()
@@ -66,18 +69,18 @@ class System:
         if self._queue is not None:
             self._queue.wait_all()
 
-    def _tensor(self, places: list[int]) -> Any:
+    def _tensor(self, wanted: list[int]) -> Any:
         """The input of a batch; a last partial one is filled up with its first sample."""
         import openvino as ov
 
-        first = places[0]
-        if len(places) == self.batch and places == list(range(first, first + self.batch)):
+        first = self._places[wanted[0]]
+        if len(wanted) == self.batch and self._indices[first : first + self.batch] == wanted:
             if first not in self._tensors:
                 view = self._samples[first : first + self.batch]
                 self._tensors[first] = ov.Tensor(view, shared_memory=True)
             return self._tensors[first]
-        filled = places + [first] * (self.batch - len(places))
-        return ov.Tensor(self._samples[filled])
+        places = [self._places[index] for index in wanted]
+        return ov.Tensor(self._samples[places + [first] * (self.batch - len(places))])
 
     def _done(self, request: Any, ids: list[int]) -> None:
         scores = request.get_output_tensor(0).data

@@ -9,7 +9,7 @@ from search.outcome import Finalist, Network, Outcome, Ratio
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["COLUMNS", "NOT_MEASURED", "print_summary", "rows_of", "verdict_of"]
+__all__ = ["COLUMNS", "NOT_MEASURED", "figure_text", "print_summary", "rows_of", "verdict_of"]
 
 NOT_MEASURED = "accuracy not measured"
 COLUMNS = (
@@ -31,7 +31,7 @@ def rows_of(outcome: Outcome) -> list[list[str]]:
     base = outcome.baseline
     rows = [[*_head(base), "", "", _ms(base.latency_us), "", f"{base.throughput_sps:,.0f}", "1.00x", ""]]
     for one in outcome.finalists:
-        gain = outcome.gain(one)
+        gain = one.speedup
         rows.append(
             [*_head(one), _ms(one.predicted_us), _interval(one), _ms(one.latency_us), f"{one.error:+.1%}",
              f"{one.throughput_sps:,.0f}", f"{gain.value:.2f}x", _ends(gain)]
@@ -60,7 +60,7 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
         for violation in one.violations:
             out.print(f"{one.name} breaks {violation}", soft_wrap=True)
     for run in outcome.scenarios:
-        figure = "no figure" if run.value is None else f"{run.value:,.1f} {run.metric}"
+        figure = "no figure" if run.value is None else f"{figure_text(run.value)} {run.metric}"
         quick = ", a quick run" if run.is_quick else ""
         word = "VALID" if run.is_valid else f"INVALID ({run.why})"
         out.print(f"LoadGen, {run.network}, {run.scenario}: {figure}, {word}{quick}", soft_wrap=True)
@@ -77,11 +77,14 @@ def verdict_of(outcome: Outcome) -> str:
     if best is None:
         return f"no finalist keeps, measured, to {asked}"
     change = change_text(best)
-    figure = f"{best.name}, {ratio_text(outcome.gain(best))}" + (f" at {change} points" if change else "")
+    figure = f"{best.name}, {ratio_text(best.speedup)}" + (f" at {change} points" if change else "")
     within = f" within {asked}" if outcome.constraints else ""
     if not best.is_faster:
         return f"no finalist{within} is faster than the INT8 baseline beyond the noise; the nearest: {figure}"
-    return f"fastest{within}: {figure}" + (" of INT8 test accuracy" if change else "")
+    told = f"fastest{within}: {figure}" + (" of INT8 test accuracy" if change else "")
+    if not best.speedup_fp32.excludes_one:
+        told += f"; but not faster than the FP32 pre-trained model: {ratio_text(best.speedup_fp32)}"
+    return told
 
 
 def constraints_text(outcome: Outcome) -> str:
@@ -102,6 +105,11 @@ def ratio_text(ratio: Ratio) -> str:
     if ratio.low is None or ratio.high is None:
         return f"{ratio.value:.2f}x"
     return f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def figure_text(value: float) -> str:
+    """A rate or a time with four figures at least."""
+    return f"{value:,.1f}" if value >= 1000 else f"{value:.4g}"
 
 
 def top1_text(value: float | None, error: float | None = None) -> str:

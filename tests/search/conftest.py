@@ -216,6 +216,8 @@ def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: in
         },
         "baseline_quality": 0.9917,
         "machine_speed": 0.97,
+        "copies": 6,
+        "rounds_a_copy": 6,
         "calibration_samples": 850,
         "batchnorm_samples": 512,
         "n_test": 360,

@@ -120,8 +120,16 @@ def test_predictions_are_in_the_samples_order(tmp_path):
     assert read_predictions(tmp_path, 3).tolist() == [999, 3, 7]
 
 
-@pytest.mark.parametrize("answers", [[(0, 1)], [(0, 1), (0, 1), (1, 2)], [(0, 1), (2, 1), (3, 1)]])
-def test_each_sample_must_be_answered_once(tmp_path, answers):
+def test_samples_that_fill_up_a_query_are_answered_twice(tmp_path):
+    write_answers(tmp_path, [(0, 4), (1, 5), (2, 6), (0, 4), (1, 5)])
+    assert read_predictions(tmp_path, 3).tolist() == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[(0, 1)], [(0, 1), (0, 1), (1, 2)], [(0, 1), (2, 1), (3, 1)], [(0, 1), (1, 1), (2, 1), (0, 2)]],
+)
+def test_each_sample_must_have_one_answer(tmp_path, answers):
     write_answers(tmp_path, answers)
-    with pytest.raises(OvnasError, match="must answer each of 3 samples once"):
+    with pytest.raises(OvnasError, match="must answer each of 3 samples with one class"):
         read_predictions(tmp_path, 3)

@@ -45,10 +45,14 @@ def run(capsys, *options: object) -> tuple[int, str, str]:
     return code, out, err
 
 
-def test_accuracy_is_that_of_direct_evaluation(study, model, own_lock, tmp_path, capsys):
+@pytest.mark.parametrize("scenario", ["offline", "server", "multistream"])
+def test_accuracy_is_that_of_direct_evaluation(study, model, own_lock, tmp_path, capsys, scenario):
+    """Whatever the order, the rate and the number of samples a query (which the test split is no multiple of,
+    but for MultiStream with 360 of them)."""
     pytest.importorskip("mlperf_loadgen")
     code, out, err = run(
-        capsys, "--model", model, "--accuracy", "--study", study, "--out", tmp_path, "--json",
+        capsys, "--model", model, "--accuracy", "--study", study, "--out", tmp_path, "--scenario", scenario,
+        "--json",
     )  # fmt: skip
     assert code == 0, err
     value = json.loads(out)
@@ -60,6 +64,15 @@ def test_accuracy_is_that_of_direct_evaluation(study, model, own_lock, tmp_path,
     assert value["top1"] == int8_hits(compiled, test).mean()
     direct = [int(compiled([image[None].numpy()])[0].argmax()) for image, _ in test]
     np.testing.assert_array_equal(read_predictions(Path(value["log_dir"]), len(test)), direct)
+
+
+def test_accuracy_on_the_images_of_another_study_is_refused(study, model, own_lock, tmp_path, capsys):
+    pytest.importorskip("mlperf_loadgen")
+    (tmp_path / "card.json").write_text('{"study": "another"}')
+    (tmp_path / "model.xml").write_text(model.read_text())
+    code, _, err = run(capsys, "--model", tmp_path / "model.xml", "--accuracy", "--study", study)
+    assert code == 2
+    assert "is of study 'another', not of 'tiny'; give it with --study" in err
 
 
 def test_accuracy_of_a_smaller_resolution_is_that_of_smaller_images(study, own_lock, tmp_path, capsys):
@@ -86,7 +99,6 @@ def test_a_quick_run_says_so_everywhere(model, own_lock, tmp_path, capsys, monke
     (file,) = tmp_path.glob("mlperf/model/offline-1/result.json")
     value = json.loads(file.read_text())
     assert value["is_quick"]
-    assert not value["is_valid_for_submission"]
     assert value["metric"] == "samples/s"
     assert (Path(value["log_dir"]) / "mlperf_log_summary.txt").is_file()
 
@@ -110,7 +122,16 @@ def test_finalists_in_all_scenarios_asked_for(model, tmp_path, capsys, monkeypat
     assert "--latency-bound" in rows[1]["reason"]
     with cli.progress(cli.console(_arguments())) as bar:  # one that fails does not take the others with it
         missing = ("finalist 2", tmp_path / "none.xml")
-        rows = mlperf.measure_finalists([missing, *networks], ["offline"], tmp_path, bar, is_quick=True)
+        told = []
+        rows = mlperf.measure_finalists(
+            [missing, *networks],
+            ["offline"],
+            tmp_path,
+            bar,
+            is_quick=True,
+            on_row=lambda r: told.append(len(r)),
+        )
+    assert told == [1, 2]
     assert rows[0]["verdict"] == "INVALID"
     assert "no model file" in rows[0]["reason"]
     assert rows[1]["value"] > 0

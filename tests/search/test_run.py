@@ -194,13 +194,17 @@ def again(with_data, tmp_path_factory) -> Result:
     options = [*with_data.options[:-1], "1", "--runs-dir", str(runs), "--mlperf", "server"]
     options += ["--latency-bound", "20ms"]
 
-    def judged(networks, scenarios, place, bar, *, is_quick, bound_ms):
+    def judged(networks, scenarios, place, bar, *, is_quick, bound_ms, on_row):
         known = json.loads((folder / "search.json").read_text())  # a kill would lose none of it
         files = [one["files"]["ir"] for one in (known["baseline"], *known["finalists"])]
         assert [str(path) for _, path in networks] == files
         assert all(path.is_file() for _, path in networks)
         head = {"scenario": scenarios[0], "metric": "samples/s", "is_quick": is_quick, "bound_ms": bound_ms}
-        return [{**head, "network": name, "value": 7.5, "verdict": "VALID"} for name, _ in networks]
+        rows = []
+        for name, _ in networks:
+            rows.append({**head, "network": name, "value": 7.5, "verdict": "VALID"})
+            on_row(rows)
+            assert json.loads((folder / "search.json").read_text())["mlperf"] == rows
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("search.mlperf.measure_finalists", judged)

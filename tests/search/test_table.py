@@ -127,6 +127,12 @@ def test_verdict_names_the_fastest_and_what_was_asked_for(found):
     assert " to " in text
 
 
+def test_verdict_says_where_fp32_is_as_fast(found):
+    assert "FP32" not in verdict(found.value)
+    found.value["finalists"][1]["measured"] |= {"speedup_fp32": 0.9, "speedup_fp32_interval": [0.88, 1.01]}
+    assert verdict(found.value).endswith("not faster than the FP32 pre-trained model: 0.90x (0.88 to 1.01)")
+
+
 def test_verdict_claims_no_speed_inside_the_noise(found):
     for one in found.value["finalists"]:
         one["measured"]["is_faster"] = False
