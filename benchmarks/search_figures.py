@@ -7,6 +7,7 @@ from typing import Any
 
 from results_file import FOLDER, cpu_text, link, machine_text
 
+from search.comparison import COPIES
 from search.published import BASELINE, load_published
 
 __all__ = [
@@ -37,8 +38,10 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     for i, one in enumerate(search["finalists"], start=1):
         measured = one["measured"]
         label = f"finalist {i}{' (fine-tuned)' if one.get('is_finetuned') else ''}"
+        label += "" if one["is_feasible"] else " (breaks a constraint)"
         lines.append(
-            f"| {label} | {_head(one, measured)} | {_speedup(measured)} | {_error(one, search):+.1%} |"
+            f"| {label} | {_head(one, measured)} | {speedup_text(measured, search)} "
+            f"| {_error(one, search):+.1%} |"
         )
     picture = (FOLDER / name).with_suffix(".png")
     if picture.is_file():
@@ -54,7 +57,7 @@ def _told(search: dict[str, Any]) -> str:
     def fastest(what: str, allowed: Callable[[dict[str, Any]], float]) -> None:
         kept = [m for m in found if base - m["top1_int8"] <= allowed(m) + 1e-9]
         best = max(kept, key=lambda m: m["speedup"], default=None)
-        parts.append(f"with {what}, {'no finalist' if best is None else _speedup(best)}")
+        parts.append(f"with {what}, {'no finalist' if best is None else speedup_text(best, search)}")
 
     fastest("at most one point of INT8 accuracy lost", lambda m: 0.01)
     if all(m.get("top1_int8_change_se") is not None for m in found):
@@ -81,16 +84,12 @@ def _top1(measured: dict[str, Any]) -> str:
     return f"{measured['top1_int8']:.2%}" + ("" if error is None else f" ± {100 * error:.2f}")
 
 
-def _speedup(measured: dict[str, Any]) -> str:
-    ends = measured.get("speedup_interval")
-    return f"{measured['speedup']:.2f}x" + ("" if ends is None else f" ({ends[0]:.2f} to {ends[1]:.2f})")
-
-
-def speedup_text(found: dict[str, Any], mode: dict[str, Any]) -> str:
-    """Of one of the networks within MACs. Early files have one compile of each: their interval, over rounds
-    alone, would be too narrow and is left out."""
-    ends = found["interval"] if mode.get("copies", 1) > 1 else None
-    return _speedup({"speedup": found["speedup"], "speedup_interval": ends})
+def speedup_text(found: dict[str, Any], how: dict[str, Any]) -> str:
+    """With its interval. Early files do not say of how many compiled copies, which were one or three: theirs
+    are too narrow, and left out."""
+    low, high = found.get("speedup_interval") or found.get("interval") or (None, None)
+    has_interval = how.get("copies", 1) >= COPIES and low is not None
+    return f"{found['speedup']:.2f}x" + (f" ({low:.2f} to {high:.2f})" if has_interval else "")
 
 
 def _error(one: dict[str, Any], search: dict[str, Any]) -> float:
@@ -153,7 +152,7 @@ def published_ratios(value: dict[str, Any], name: str) -> str:
     base = networks[BASELINE]
     parts = [part for part in ("offline", "server") if part in value]
     lines = [
-        f"The published sub-networks under LoadGen{' in quick runs' if value['is_quick'] else ''}, "
+        f"The published sub-networks under LoadGen{_how_long(value)}, "
         f"throughput over INT8 ResNet-50's, here and as submitted "
         f"({link(name)}; weights {value['weights']}):",
         "",
@@ -171,6 +170,14 @@ def published_ratios(value: dict[str, Any], name: str) -> str:
         lines.append(f"| {network.label} | {' | '.join(cells)} |")
     notes = [f"{part}: {value[part]['note']}" for part in parts if value[part].get("note")]
     return "\n".join([*lines, *(["", f"Note, {'; '.join(notes)}."] if notes else [])])
+
+
+def _how_long(value: dict[str, Any]) -> str:
+    own = value.get("offline")
+    if own is None:
+        return " in quick runs" if value["is_quick"] else ""
+    valid, n = own["runs_valid"]
+    return f" (Offline: runs of {own['seconds_a_run']:g} s in turn, {valid} of {n} VALID)"
 
 
 def _ratio(ratio: dict[str, Any]) -> str:

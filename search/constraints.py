@@ -44,8 +44,8 @@ class Limit:
 
 @dataclass(frozen=True)
 class Constraints:
-    """None where the user set none. `max_accuracy_drop` is in points below the INT8 baseline,
-    `min_speedup` a ratio of latencies to it."""
+    """None where the user set none. `max_accuracy_drop` is in points below the pre-trained model (both in
+    FP32, or both in INT8), `min_speedup` a ratio of latencies to the INT8 baseline."""
 
     max_latency_us: float | None = None
     min_speedup: float | None = None

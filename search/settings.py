@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="go on, with a predictor that has learned from the finalists, while one of them falls outside "
-        "its interval, up to N times in all",
+        "its interval or none is feasible, up to N times in all, each with its own --evaluations",
     )
     parser.add_argument("--max-latency", metavar="8ms", help="constraint: of one inference (us, ms, s)")
     parser.add_argument("--min-speedup", type=float, metavar="X", help="constraint: over the INT8 baseline")
@@ -49,7 +49,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--max-accuracy-drop",
         type=float,
         metavar="POINTS",
-        help="constraint: points of top-1 below the INT8 baseline",
+        help="constraint: points of top-1 below the pre-trained model, both in FP32 while searching, both in "
+        "INT8 once built",
     )
     parser.add_argument("--max-macs", metavar="40M", help="constraint: multiply-accumulates of an image")
     parser.add_argument("--max-size", metavar="2MB", help="constraint: of the INT8 weights file")

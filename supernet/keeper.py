@@ -22,8 +22,8 @@ SCHEMA_VERSION = 1
 class Keeper:
     """Saves the state of a training that consists of phases, and takes it up again.
 
-    A kept phase's state is restored by `take_up`; phases before it are over. `weights`: the digest of the
-    file that stands for pre-training. With several processes all read and the first one writes.
+    A kept phase's state is restored by `take_up`; phases before it are over. `origin`: the digests of the
+    files that the training begins with. With several processes all read and the first one writes.
     """
 
     def __init__(

@@ -153,7 +153,7 @@ class SearchSection:
     """`evaluations` counts real accuracy evaluations; each judges on `evaluation_samples` images of the
     validation split, evenly spread (0: all).
 
-    Constraints: `max_accuracy_drop` in points below the INT8 baseline; `max_latency` ("8ms"), `max_macs`
+    Constraints: `max_accuracy_drop` in points below the pre-trained model; `max_latency` ("8ms"), `max_macs`
     ("40M") and `max_size` ("2MB") where they are not empty; `min_speedup` where it is not 0.
     """
 

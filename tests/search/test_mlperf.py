@@ -153,6 +153,7 @@ def _arguments():
     [
         (["--model", "none.xml"], "there is no model file none.xml"),
         (["--model", "none.xml", "--latency-bound", "15"], "a latency bound is a time like '15ms'"),
+        (["--model", "none.xml", "--accuracy", "--quick"], "leave --quick and --latency-bound out"),
     ],
 )
 def test_bad_input_is_one_line(capsys, options, message):
@@ -167,10 +168,15 @@ def test_bad_input_is_one_line(capsys, options, message):
 def test_a_missing_predictor_is_noticed_before_anything_is_measured(tmp_path, capsys, monkeypatch):
     pytest.importorskip("mlperf_loadgen")
     monkeypatch.setattr(mlperf_v20, "_build", lambda *_: pytest.fail("networks were built"))
-    assert mlperf_v20.main(["--quick", "--search", "--runs-dir", str(tmp_path)]) == 2
+    assert mlperf_v20.main(["--quick", "--parts", "search", "--runs-dir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "predictor.train --study resnet50_fine16" in error
     assert error.count("\n") == 1
+
+
+def test_the_published_comparison_is_of_its_own_study(capsys):
+    assert mlperf_v20.main(["--study", "digits"]) == 2
+    assert "leave --study out" in capsys.readouterr().err
 
 
 def test_parts_of_the_published_comparison(capsys):

@@ -64,7 +64,7 @@ def test_a_network_without_a_valid_rate_does_not_stop_the_others(tmp_path, rng, 
         if model == "A":
             raise OvnasError("no rate met the bound")
         summary = {"percentiles_ms": {"99": 12.0}}
-        value = {"value": 80.0, "verdict": "VALID", "summary": summary}
+        value = {"value": 80.0, "verdict": "INVALID" if model == "C" else "VALID", "summary": summary}
         return SimpleNamespace(to_json=lambda: dict(value))
 
     monkeypatch.setattr("search.measurement.measure_scenario", measured)
@@ -75,7 +75,31 @@ def test_a_network_without_a_valid_rate_does_not_stop_the_others(tmp_path, rng, 
     assert found["networks"]["A"] == {"value": None, "verdict": "INVALID", "reason": "no rate met the bound"}
     assert found["ratios"]["A"]["value"] is None
     assert found["ratios"]["B"]["value"] == 1.0
+    assert found["ratios"]["C"]["value"] is None  # its rate is no valid one
     mlperf_v20._print({"is_quick": True, "weights": "random", "server": found}, published, out)
     text = capsys.readouterr().out
     assert "A: no rate met the bound" in text
     assert "none" in text
+
+
+def test_offline_ratios_are_of_rounds_in_which_both_runs_are_valid(tmp_path, rng, monkeypatch):
+    """A run that was asked for too few samples is repeated once, with the rate that it has shown."""
+    from supernet import cli
+
+    asked: dict[str, list[float]] = {"TV": [], "A": []}
+
+    def performance(test):
+        asked[test.model].append(test.rate)
+        is_short = test.model == "A" and test.rate < 200
+        never = test.model == "TV" and "round-02" in test.folder.name
+        return SimpleNamespace(value=200.0 if test.model == "A" else 100.0, is_valid=not (is_short or never))
+
+    monkeypatch.setattr("search.loadgen.run_performance", performance)
+    monkeypatch.setattr("search.loadgen.run_trials", lambda *_: [SimpleNamespace(rate=100.0)])
+    with cli.progress(cli.console(SimpleNamespace(json=False))) as bar:
+        found = mlperf_v20._offline({"TV": "TV", "A": "A"}, tmp_path, True, rng, bar)
+    n = mlperf_v20.QUICK_ROUNDS
+    assert found["runs_valid"] == [2 * n - 1, 2 * n]
+    assert found["ratios"]["A"]["value"] == 2.0
+    assert len(asked["A"]) == n + 1  # the first one twice
+    assert len(asked["TV"]) == n + 1
