@@ -64,11 +64,4 @@ def _macs(kernel: Kernel) -> int:
 
 
 def _memory_us(kernel: Kernel, peak: Peak) -> float:
-    inputs = kernel.batch * kernel.in_channels * kernel.in_height * kernel.in_width
-    outputs = kernel.batch * kernel.out_channels * kernel.out_height * kernel.out_width
-    area = kernel.kernel_height * kernel.kernel_width
-    weights = kernel.out_channels * kernel.in_per_group * area
-    read = (inputs + weights) * bytes_of(kernel.in_precision)
-    # Further inputs are as large as the output.
-    others = outputs * bytes_of(kernel.out_precision) * max(1, kernel.n_inputs)
-    return (read + others) / (1e3 * peak.bandwidth_gbs)
+    return kernel.bytes_moved / (1e3 * peak.bandwidth_gbs)

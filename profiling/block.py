@@ -33,7 +33,6 @@ class Measured:
     kernels: list[KernelTime]
     rounds: list[Round]
     prepare_s: float
-    is_planned: bool
 
 
 def measure_block(
@@ -52,7 +51,7 @@ def measure_block(
     each_s = (time.perf_counter() - start) / len(timers)
     rounds = interleave(timers, bench.anchors(), rng, level=level_of(bench.target))
     return [
-        Measured(item.architecture, item.kernels, own, item.prepare_s + each_s, item.is_planned)
+        Measured(item.architecture, item.kernels, own, item.prepare_s + each_s)
         for item, own in zip(prepared, rounds, strict=True)
     ]
 

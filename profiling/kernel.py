@@ -49,6 +49,19 @@ class Kernel:
             pixels = self.batch * self.in_height * self.in_width
         return pixels * self.out_channels * self.in_per_group * self.kernel_height * self.kernel_width
 
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of all inputs, of the weights and of the output, each touched once: the least possible."""
+        size_in, size_out = bytes_of(self.in_precision), bytes_of(self.out_precision)
+        values_in = self.batch * self.in_channels * self.in_height * self.in_width
+        values_out = self.batch * self.out_channels * self.out_height * self.out_width
+        weights = self.out_channels * self.in_per_group * self.kernel_height * self.kernel_width
+        # A residual addition reads what is as large as the output; all that is joined makes the output.
+        others = max(0, self.n_inputs - 1) * values_out
+        if self.kind == "Concatenation":
+            others = values_out - values_in
+        return size_in * (values_in + weights) + size_out * (values_out + others)
+
 
 @dataclass(frozen=True)
 class ExecutedKernel:

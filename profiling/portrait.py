@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from profiling.kernel import Kernel, bytes_of
+from profiling.kernel import Kernel
 from profiling.record import KernelTime, NetworkRecord, RawNetwork
 from profiling.timing import Level, Round, low, ratio
 
@@ -139,22 +139,11 @@ def _shape(channels: int, height: int, width: int) -> str:
     return f"{channels}x{height}x{width}"
 
 
-def bytes_moved(kernel: Kernel) -> int:
-    """Bytes of all inputs, of the weights and of the output, each touched once: the least possible."""
-    size_in, size_out = bytes_of(kernel.in_precision), bytes_of(kernel.out_precision)
-    values_in = kernel.batch * kernel.in_channels * kernel.in_height * kernel.in_width
-    values_out = kernel.batch * kernel.out_channels * kernel.out_height * kernel.out_width
-    weights = kernel.out_channels * kernel.in_per_group * kernel.kernel_height * kernel.kernel_width
-    others = kernel.n_inputs - 1  # a residual addition reads what is as large as the output
-    values_others = values_out - values_in if kernel.kind == "Concatenation" else others * values_out
-    return size_in * (values_in + weights) + size_out * (values_out + values_others)
-
-
 def _figures(
     item: KernelTime, latency_us: float, peak: dict[str, float] | None, busy_streams: int
 ) -> KernelFigures:
     kernel = item.kernel
-    gops, moved = _gops(kernel.macs, item.time_us, busy_streams), bytes_moved(kernel)
+    gops, moved = _gops(kernel.macs, item.time_us, busy_streams), kernel.bytes_moved
     roof = "int8_gops" if item.exec_type.endswith("I8") else "f32_gops"
     return KernelFigures(
         layer=item.layer,

@@ -27,6 +27,7 @@ __all__ = [
     "interleave",
     "low",
     "ratio",
+    "trusted",
 ]
 
 Samples = NDArray[np.float32]
@@ -206,11 +207,16 @@ def _runs_away(samples: Samples) -> bool:
     return float(kept.mean()) > RUNAWAY * float(np.median(kept))
 
 
-def ratio(rounds: Sequence[Round], level: Level = low) -> float:
-    """Latency relative to the anchor's: the low end over the rounds that are not flagged (over all, if
-    fewer than half are good) of the network and of the anchor. NaN without rounds."""
+def trusted(rounds: Sequence[Round]) -> list[Round]:
+    """Those that are not flagged; all, if fewer than half are good."""
     good = [r for r in rounds if not r.is_flagged]
-    chosen = good if 2 * len(good) >= len(rounds) else list(rounds)
+    return good if 2 * len(good) >= len(rounds) else list(rounds)
+
+
+def ratio(rounds: Sequence[Round], level: Level = low) -> float:
+    """Latency relative to the anchor's: the low end over the trusted rounds of the network and of the anchor.
+    NaN without rounds."""
+    chosen = trusted(rounds)
     if not chosen:
         return float("nan")
     own = [level(r.samples) for r in chosen]

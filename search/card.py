@@ -19,14 +19,26 @@ CARD = "card.json"
 
 # 1: a finalist's figures with study, machine, target, quality and seed.
 # 2: all conditions, of the baseline too; README.md beside it. Since then added: LoadGen's figures.
-SCHEMA_VERSION = 2
+# 3: "schema_version" is its name; versions, digests, the baseline's own figures, copies and rounds.
+SCHEMA_VERSION = 3
 
 # What a card keeps of a search.json value.
 _CONDITIONS = (
     "study", "machine", "target", "throughput_target", "seed", "command", "algorithm", "predictor",
     "quality", "is_accuracy", "objectives", "constraints", "machine_speed", "calibration_samples",
-    "batchnorm_samples", "n_test",
+    "batchnorm_samples", "n_test", "copies", "rounds_a_copy", "half_range_weights", "versions", "supernet",
+    "predictor_data",
 )  # fmt: skip
+# And of its baseline, for a finalist.
+_OF_BASELINE = (
+    "latency_us",
+    "throughput_sps",
+    "top1_fp32",
+    "top1_int8",
+    "top1_int8_se",
+    "macs",
+    "model_bytes",
+)
 
 
 def write_card(value: dict[str, Any], conditions: dict[str, Any], folder: Path) -> None:
@@ -38,7 +50,9 @@ def write_card(value: dict[str, Any], conditions: dict[str, Any], folder: Path) 
     from supernet.checkpoint import write_json
 
     kept = {key: conditions[key] for key in _CONDITIONS if key in conditions}
-    card = {"card_schema_version": SCHEMA_VERSION, **kept, **value}
+    if "measured" in value and "baseline" in conditions:
+        kept["baseline"] = {key: conditions["baseline"][key] for key in _OF_BASELINE}
+    card = {"schema_version": SCHEMA_VERSION, **kept, **value}
     card.setdefault("onnx_checked_by", onnx_checker())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(card_text(card), encoding="utf-8")
@@ -97,8 +111,8 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
     one = f"{beside}: the fastest {QUANTILE:.0%} of a round end there, and {ROUND_QUANTILE:.0%} of the rounds"
     many = one if not busy else f"{beside}; {describe_target(busy)}"
     rows: list[Row | None] = [
-        _accuracy(measured, card, "top1_int8", "INT8 model, compiled for the target; test split"),
-        _accuracy(measured, card, "top1_fp32", "FP32 model; test split"),
+        _accuracy(measured, card, "top1_int8", "INT8", "compiled for the target; test split"),
+        _accuracy(measured, card, "top1_fp32", "FP32", "test split"),
         _row(
             "INT8 top-1 against the baseline's",
             None if measured.get("top1_int8_change") is None else 100 * measured["top1_int8_change"],
@@ -119,6 +133,9 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
         rows.append(_row(label, measured.get(name), "{:.3f}x", ends, how))
     fp32 = card.get("fp32") or {}
     rows.append(_row("latency of the FP32 pre-trained model", fp32.get("latency_us"), "{:,.1f} us", "", one))
+    if base := card.get("baseline"):
+        rows.append(_row("latency of the INT8 baseline", base["latency_us"], "{:,.1f} us", "", one))
+        rows.append(_accuracy(base, card, "top1_int8", "INT8, of the baseline", "test split"))
     rows += _predicted(card)
     layers = card.get("int8_layers")
     rows += [
@@ -172,8 +189,8 @@ def _predicted(card: dict[str, Any]) -> list[Row | None]:
     ]
 
 
-def _accuracy(measured: dict[str, Any], card: dict[str, Any], key: str, how: str) -> Row:
-    label = f"top-1, {'INT8' if key == 'top1_int8' else 'FP32'}"
+def _accuracy(measured: dict[str, Any], card: dict[str, Any], key: str, of: str, how: str) -> Row:
+    label = f"top-1, {of}"
     value, error = measured.get(key), measured.get(f"{key}_se")
     if value is None:
         return label, NOT_MEASURED, "", "the study has no data"
@@ -204,6 +221,12 @@ def _conditions(card: dict[str, Any]) -> list[tuple[str, str]]:
         ("calibration_samples", "calibration samples of the quantisation"),
         ("batchnorm_samples", "samples that BatchNorm was re-estimated on"),
         ("n_test", "test images"),
+        ("half_range_weights", "weights of 7 bits, for a CPU without VNNI"),
+        ("copies", "compiled copies of each network measured"),
+        ("rounds_a_copy", "rounds of each copy"),
+        ("versions", "versions"),
+        ("supernet", "SHA-256 of the super-network's weights"),
+        ("predictor_data", "hash of what the predictor learned from"),
         ("quality", "quality that was searched for"),
         ("algorithm", "algorithm"),
         ("predictor", "predictor"),
@@ -213,7 +236,7 @@ def _conditions(card: dict[str, Any]) -> list[tuple[str, str]]:
         ("round", "round of the search"),
         ("onnx_checked_by", "ONNX file checked by"),
     ):
-        if card.get(key) is not None:
+        if card.get(key) not in (None, ""):
             rows.append((label, _plain(card[key])))
     return rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+Figures = Mapping[str, float | None]
+
 __all__ = ["Constraints", "Limit", "parse_count", "parse_latency", "parse_size"]
+
+# Which measured figure an objective's limit is held against.
+_FIGURES = {"latency": "latency_us", "accuracy": "top1", "macs": "macs", "model_size": "model_bytes"}
 
 _LATENCY = {"us": 1.0, "ms": 1e3, "s": 1e6}
 _COUNT = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
@@ -32,14 +37,14 @@ class Limit:
     bound: float
     is_upper: bool
 
-    def excess(self, values: Floats) -> Floats:
+    def excess(self, values: Floats | float) -> Floats:
         """How far beyond the bound, relative to it; 0 where it is kept. In the shape of `values`."""
         import numpy as np
 
         scale = abs(self.bound) or 1.0
         beyond = (values - self.bound) if self.is_upper else (self.bound - values)
         # Half a part in a million is rounding.
-        return np.maximum(beyond / scale - 5e-7, 0.0)
+        return np.asarray(np.maximum(beyond / scale - 5e-7, 0.0))
 
 
 @dataclass(frozen=True)
@@ -70,27 +75,32 @@ class Constraints:
             found.append(Limit("max_size", "model_size", self.max_size_bytes, is_upper=True))
         return tuple(found)
 
-    def violations(
-        self, found: Mapping[str, float | None], baseline: Mapping[str, float | None]
-    ) -> list[str]:
-        """One text a constraint that measured figures break. Both mappings hold latency_us, top1 (None:
-        not measured), macs and model_bytes."""
-        latency, base_us = _number(found["latency_us"]), _number(baseline["latency_us"])
-        result = []
-        if self.max_latency_us is not None and latency > self.max_latency_us:
-            result.append(f"max_latency: {latency / 1e3:.4g} ms > {self.max_latency_us / 1e3:.4g} ms")
-        if self.min_speedup is not None and base_us / latency < self.min_speedup:
-            result.append(f"min_speedup: {base_us / latency:.3g}x < {self.min_speedup:.4g}x")
-        top1, base_top1 = found["top1"], baseline["top1"]
-        if self.max_accuracy_drop is not None and top1 is not None and base_top1 is not None:
-            drop = 100 * (base_top1 - top1)
-            if drop > self.max_accuracy_drop + 1e-6:
-                result.append(f"max_accuracy_drop: {drop:.2f} points > {self.max_accuracy_drop:g} points")
-        if self.max_macs is not None and (macs := _number(found["macs"])) > self.max_macs:
-            result.append(f"max_macs: {macs / 1e6:.4g} million > {self.max_macs / 1e6:.4g} million")
-        if self.max_size_bytes is not None and (size := _number(found["model_bytes"])) > self.max_size_bytes:
-            result.append(f"max_size: {size / 1e6:.4g} MB > {self.max_size_bytes / 1e6:.4g} MB")
-        return result
+    def excess(self, found: Figures, baseline: Figures) -> float:
+        """How far measured figures are beyond what is asked for, all limits together; 0 where all are kept.
+        Both mappings hold latency_us, top1 (None: not measured), macs and model_bytes."""
+        return sum(float(limit.excess(value)) for limit, value in self._held_against(found, baseline))
+
+    def violations(self, found: Figures, baseline: Figures) -> list[str]:
+        """One text a constraint that measured figures break; the mappings are those of `excess`."""
+        base_us = _number(baseline["latency_us"])
+        texts: dict[str, Callable[[float, float], str]] = {
+            "max_latency": lambda us, bound: f"{us / 1e3:.4g} ms > {bound / 1e3:.4g} ms",
+            "min_speedup": lambda us, bound: f"{base_us / us:.3g}x < {base_us / bound:.4g}x",
+            "max_accuracy_drop": lambda top1, bound: (
+                f"{100 * (_number(baseline['top1']) - top1):.2f} points > {self.max_accuracy_drop:g} points"
+            ),
+            "max_macs": lambda macs, bound: f"{macs / 1e6:.4g} million > {bound / 1e6:.4g} million",
+            "max_size": lambda size, bound: f"{size / 1e6:.4g} MB > {bound / 1e6:.4g} MB",
+        }
+        return [
+            f"{limit.option}: {texts[limit.option](value, limit.bound)}"
+            for limit, value in self._held_against(found, baseline)
+            if limit.excess(value) > 0
+        ]
+
+    def _held_against(self, found: Figures, baseline: Figures) -> list[tuple[Limit, float]]:
+        limits = self.limits(_number(baseline["latency_us"]), baseline["top1"])
+        return [(limit, _number(found[_FIGURES[limit.objective]])) for limit in limits]
 
     def to_json(self) -> dict[str, float | None]:
         """Its fields."""

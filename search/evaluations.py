@@ -50,10 +50,6 @@ class Evaluations:
         with self._explained(), self._db as db:
             db.execute(f"INSERT OR REPLACE INTO {kind} VALUES (?, ?, ?)", (key, architecture, value))
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._db.close()
-
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:

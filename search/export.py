@@ -28,8 +28,8 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Exported:
-    """`model` is the INT8 OpenVINO model that `files["ir"]` holds. `files["card"]` is where
-    `search.card.write_card` puts the model card. `onnx_checked_by` names what ran the ONNX file."""
+    """`model` is the INT8 OpenVINO model that `files["ir"]` holds; `onnx_checked_by` names what
+    ran the ONNX file."""
 
     model: ov.Model
     files: dict[str, Path]
@@ -44,9 +44,11 @@ def export_model(
     *,
     core: ov.Core,
     architecture: str = "",
+    half_range: bool = False,
 ) -> Exported:
     """Writes weights.safetensors, model.onnx (FP32), model.xml/.bin (INT8, quantised on `calibration`, shape
-    (n, C, H, W)) and, where there is one, architecture.txt. The batch is that of `example`.
+    (n, C, H, W)) and, where there is one, architecture.txt. The batch is that of `example`; `half_range` is
+    for CPUs without VNNI (`supernet.int8.quantize`).
 
     The module takes one tensor and gives one or several. Raises OvnasError for another one, and if the
     ONNX file computes something else.
@@ -63,14 +65,13 @@ def export_model(
         "onnx": folder / "model.onnx",
         "weights": folder / "weights.safetensors",
         "architecture": folder / "architecture.txt",
-        "card": folder / "README.md",
     }
     if architecture:
         files["architecture"].write_text(f"{architecture}\n", encoding="utf-8")
     else:
         del files["architecture"]
     save_state(module.state_dict(), files["weights"])
-    model = quantize(to_openvino(module, example), calibration)
+    model = quantize(to_openvino(module, example), calibration, half_range=half_range)
     try:
         _export_onnx(module, example, files["onnx"], len(expected))
     except Exception as error:

@@ -59,24 +59,29 @@ def store_finalists(
 
 
 def can_retrain(study: Study, runs_dir: Path, name: str) -> bool:
-    """Whether a predictor is of this study alone, saved under its kind's name, so that it is clear how."""
+    """Whether a predictor is of this study alone, saved under its kind's name and not tuned, so that it is
+    clear how."""
     from predictor.registry import ADAPTED, PREDICTORS
     from predictor.saved import load
     from predictor.train import predictor_folder
 
     saved = load(predictor_folder(study, runs_dir, name))
-    return name in PREDICTORS and name != ADAPTED and list(saved.plans) == [study.name]
+    is_plain = name in PREDICTORS and name != ADAPTED and "tuning" not in saved.card
+    return is_plain and list(saved.plans) == [study.name]
 
 
 def retrain(arguments: argparse.Namespace, name: str) -> None:
-    """Trains the predictor again, on all that the database holds now."""
+    """Trains the predictor again with its own seed, on all that the database holds now."""
     from predictor import train
+    from predictor.saved import load
 
+    study = Study.load(arguments.study)
+    saved = load(train.predictor_folder(study, arguments.runs_dir, name))
     train.train(
         argparse.Namespace(
             study=arguments.study,
             runs_dir=arguments.runs_dir,
-            seed=arguments.seed,
+            seed=saved.card["seed"],
             json=arguments.json,
             predictor=name,
             also=[],

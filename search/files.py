@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["search_value", "write_search"]
 
+# On which the figures depend, beside OpenVINO, which is among the machine's facts.
+VERSIONS = ("ovnas", "nncf", "torch")
+
 
 def search_value(
     study: Study,
@@ -34,7 +38,8 @@ def search_value(
     machine: dict[str, Any],
 ) -> dict[str, Any]:
     """search.json's value, but for its seconds; `n_predicted` latencies, in all rounds."""
-    from profiling.machine import throughput_target
+    from profiling.machine import has_vnni, throughput_target
+    from supernet.checkpoint import origin_of
 
     settings, material, target = workshop.settings, workshop.material, workshop.target
     splits = material.splits
@@ -65,6 +70,10 @@ def search_value(
         "reference_point": reference.to_json(settings.objectives),
         "baseline_quality": workshop.baseline_quality,
         "machine_speed": source.baseline_us / beside.anchor_us,
+        "half_range_weights": not has_vnni(machine),
+        "versions": {name: metadata.version(name) for name in VERSIONS},
+        "supernet": None if material.supernet is None else origin_of(material.supernet)["supernet"],
+        "predictor_data": source.data_hash,
         "copies": COPIES,
         "rounds_a_copy": ROUNDS,
         "calibration_samples": len(material.calibration),

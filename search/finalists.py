@@ -80,6 +80,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
     """Extracts, re-estimates BatchNorm or takes fine-tuned weights, exports and quantises; `candidate` None
     is the baseline, the pre-trained model itself."""
     from profiling.kernel import read_kernels
+    from profiling.machine import has_vnni, read_machine
     from profiling.target import compile_model, core
     from supernet.resized import images_of
     from supernet.training import accuracy
@@ -98,6 +99,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         folder,
         core=core(),
         architecture=str(architecture),
+        half_range=not has_vnni(read_machine()),
     )
     compiled = compile_model(exported.model, target)
     layers = [k for k in read_kernels(compiled) if k.kernel.in_per_group]

@@ -26,10 +26,11 @@ Floats = NDArray[np.float64]
 
 
 class LatencySource(ABC):
-    """`name` is the predictor's. `is_known` if a latency costs nothing. All latencies refer to the speed of
-    the machine at which the baseline takes `baseline_us`."""
+    """`name` is the predictor's, `data_hash` that of what it learned from. `is_known` if a latency costs
+    nothing. All latencies refer to the speed of the machine at which the baseline takes `baseline_us`."""
 
     name: str
+    data_hash: str
     is_known: bool
     space: Space
     baseline_us: float
@@ -56,6 +57,7 @@ class Predicted(LatencySource):
         self.name, self.saved, self._study = saved.name, saved, study
         self.space = saved.plan_of(study).space
         self.baseline_us = float(saved.card["anchor_us"][study])
+        self.data_hash = str(saved.card["data_hash"])
         self._compiled = saved.compiled(study)
 
     def predict_codes(self, codes: Codes) -> Floats:
@@ -79,7 +81,7 @@ class Measured(LatencySource):
 
     The anchor's own level is that of the first block measured."""
 
-    name = "measure"
+    name, data_hash = "measure", ""
     is_known = False
 
     def __init__(self, bench: Bench, conditions: dict[str, Any], cache: Evaluations, seed: int) -> None:

@@ -19,6 +19,9 @@ from supernet.space import Space
 
 __all__ = ["Candidate", "Latency", "Problem"]
 
+# How far beyond its worse end the box of hypervolume reaches, as a share of its length.
+BEYOND = 0.02
+
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -228,7 +231,8 @@ class Problem:
     def reference(self) -> Reference:
         """The box that hypervolume is measured in, the same for every search of one problem that has
         evaluated both ends of the space: from the worse of them in each objective, but no further than the
-        limits, to the better one (for an accuracy, to 1)."""
+        limits, to the better one (for an accuracy, to 1); and a little beyond the worse end, or what lies
+        just there, and is as good as asked for, would count for nothing."""
         ends = [self.candidates[a] for a in (self.space.largest, self.space.smallest) if a in self.candidates]
         values = self.values_of(ends or list(self.candidates.values()))
         worst, best = dict[str, float](), dict[str, float]()
@@ -242,6 +246,8 @@ class Problem:
             if limit.objective in worst:
                 pick = min if limit.is_upper else max
                 worst[limit.objective] = pick(worst[limit.objective], limit.bound)
+        for name, end in worst.items():
+            worst[name] = end + BEYOND * (end - best[name])
         ends_of = [
             self.points({name: np.array([value]) for name, value in end.items()})[0] for end in (worst, best)
         ]

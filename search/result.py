@@ -127,17 +127,8 @@ def nearest_of(finalists: Sequence[Finalist], baseline: Built, constraints: Cons
     """The place of the one that is measured nearest to keeping all constraints, by relative excess."""
 
     def excess(finalist: Finalist) -> float:
-        import numpy as np
-
         found = _figures(finalist.built, finalist.measured)
-        values = {
-            "latency": found["latency_us"],
-            "accuracy": found["top1"],
-            "macs": found["macs"],
-            "model_size": found["model_bytes"],
-        }
-        limits = constraints.limits(finalist.beside.baseline.latency_us, baseline.top1_int8)
-        return sum(float(limit.excess(np.array([values[limit.objective]]))[0]) for limit in limits)
+        return constraints.excess(found, _figures(baseline, finalist.beside.baseline))
 
     return min(range(len(finalists)), key=lambda i: excess(finalists[i]))
 

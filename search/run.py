@@ -42,6 +42,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     """Writes candidates.csv, front.csv, search.json, report.html and the finalists' files; returns
     search.json's value. Raises OvnasError, once all that is written, where no finalist keeps to the
     constraints."""
+    from profiling.beginning import warn_of_unfit
     from profiling.lock import alone_in, measuring
     from profiling.machine import read_machine, read_target
     from search.algorithms.registry import make_algorithm
@@ -59,6 +60,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     study = Study.load(arguments.study)
     settings = Settings.of(study, arguments)
     out = cli.console(arguments)
+    warn_of_unfit(study, out)
     with measuring():
         pass  # another one's measurement is noticed now, not after the search
     if settings.mlperf:

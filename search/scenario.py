@@ -21,13 +21,12 @@ _P99_QUERIES, _P90_QUERIES = 662, 64
 
 @dataclass(frozen=True)
 class Scenario:
-    """`loadgen` is LoadGen's own name, `metric` what its headline counts; `is_latency` if less is better.
-    `quick_queries` is how few queries a quick run may have."""
+    """`loadgen` is LoadGen's own name, `metric` what its headline counts, `quick_queries` how few queries a
+    quick run may have."""
 
     name: str
     loadgen: str
     metric: str
-    is_latency: bool
     samples_per_query: int
     quick_queries: int
 
@@ -36,11 +35,11 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
     {
         s.name: s
         for s in (
-            Scenario("offline", "Offline", "samples/s", False, 1, 1),
-            Scenario("server", "Server", "samples/s", False, 1, _P99_QUERIES),
-            Scenario("singlestream", "SingleStream", "90th percentile, ms", True, 1, _P90_QUERIES),
+            Scenario("offline", "Offline", "samples/s", 1, 1),
+            Scenario("server", "Server", "samples/s", 1, _P99_QUERIES),
+            Scenario("singlestream", "SingleStream", "90th percentile, ms", 1, _P90_QUERIES),
             Scenario(
-                "multistream", "MultiStream", "99th percentile, ms", True, SAMPLES_OF_MULTISTREAM,
+                "multistream", "MultiStream", "99th percentile, ms", SAMPLES_OF_MULTISTREAM,
                 _P99_QUERIES,
             ),
         )

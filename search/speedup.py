@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.bootstrap import expanded
-from profiling.timing import ROUND_QUANTILE, Level, Round, ratio
+from profiling.timing import ROUND_QUANTILE, Level, Round, ratio, trusted
 
 __all__ = ["Draws", "Ratio"]
 
@@ -72,8 +72,7 @@ class Ratio:
 
 def _resampled(rounds: Sequence[Round], level: Level, places: Floats) -> Floats:
     """log of the ratio for each row of drawn places, shape (n_rows,): as `ratio`, over the rounds drawn."""
-    good = [r for r in rounds if not r.is_flagged]
-    chosen = good if 2 * len(good) >= len(rounds) else list(rounds)
+    chosen = trusted(rounds)
     own = np.array([level(r.samples) for r in chosen])
     anchor = np.array([(level(r.before), level(r.after)) for r in chosen])
     n = len(chosen)

@@ -96,11 +96,13 @@ def quantize(
     samples: Tensor | np.ndarray[Any, Any] | Sequence[Tensor],
     *,
     fast: bool = False,
+    half_range: bool = False,
 ) -> ov.Model:
     """INT8 post-training quantisation by NNCF; `samples` has shape (n, C, H, W), all are used.
 
     `samples` are cut into batches of the model's batch size. `fast` leaves out the bias correction,
-    where only speed matters: the graph is the same.
+    where only speed matters: the graph is the same. `half_range` gives all weights 7 bits, not those of the
+    first layer alone: CPUs without VNNI add pairs of products in 16 bits, which else saturate.
     """
     import nncf
 
@@ -122,7 +124,10 @@ def quantize(
             nncf.Dataset(range(n_batches), prepared),
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=n_batches,
-            advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=fast),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                disable_bias_correction=fast,
+                overflow_fix=nncf.OverflowFix.ENABLE if half_range else nncf.OverflowFix.FIRST_LAYER,
+            ),
         )
 
 

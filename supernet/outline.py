@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import fx, nn
 
+from supernet import cli
 from supernet.counting import uncounted_macs
 from supernet.elastic import Dims, ElasticNetwork
 from supernet.graph import Example
 from supernet.space import Block, Dim, Slot
 
-__all__ = ["Fixed", "Outline", "Row", "outline"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Fixed", "Outline", "Row", "facts_of", "outline", "print_outline"]
+
+UNCOUNTED = "million MACs more, not counted (attention, untraced modules)"
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,29 @@ def outline(network: ElasticNetwork, example: Example) -> Outline:
         space.macs(space.largest),
         uncounted_macs(network, example),
     )
+
+
+def facts_of(found: Outline) -> list[tuple[str, str]]:
+    """Headline figures: (value, what it is)."""
+    uncounted = [(f"{found.uncounted_macs / 1e6:,.1f}", UNCOUNTED)] if found.uncounted_macs else []
+    resolutions = [(str(len(s.choices)), "input resolutions") for s in found.slots if s.kind == "resolution"]
+    return [
+        (f"10^{found.log10_size:.1f}", "sub-networks"),
+        (f"{found.least_macs / 1e6:,.1f} to {found.most_macs / 1e6:,.1f}", "million MACs"),
+        *uncounted,
+        (str(found.n_slots("width") + found.n_slots("expand")), "widths to choose"),
+        (str(found.n_skippable), "blocks that may be skipped"),
+        (str(found.n_slots("kernel")), "elastic kernels"),
+        *resolutions,
+    ]
+
+
+def print_outline(found: Outline, name: str, out: Console) -> None:
+    """What can be chosen, and what stays fixed and why; `name` is the study's."""
+    facts = ", ".join(f"{value} {what}" for value, what in facts_of(found))
+    cli.print_table(out, f"{name}: {facts}", ("choice", "of", "values"), [slot.texts for slot in found.slots])
+    for one in found.fixed:
+        out.print(f"fixed: {one.name} ({one.what}): {one.reason}")
 
 
 class _Rows:

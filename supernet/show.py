@@ -13,15 +13,12 @@ from supernet.errors import OvnasError
 from supernet.study import ModelSection, SpaceSection, Study
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from supernet.outline import Outline
     from supernet.page import Page
 
 # Of a model without a study: what could be chosen, elastic kernels too.
 SPACE = SpaceSection(kernel=(3, 5, 7))
 IMAGE = (3, 224, 224)
-UNCOUNTED = "million MACs more, not counted (attention, untraced modules)"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,11 +39,11 @@ def show(arguments: argparse.Namespace) -> dict[str, Any]:
     """Traces the model, prints its space and writes the page; returns the figures."""
     study = _study(arguments)
     from supernet.checkpoint import example_input, make_network
-    from supernet.outline import outline
+    from supernet.outline import outline, print_outline
 
     found = outline(make_network(study), example_input(study))
     out = cli.console(arguments)
-    _print(found, study, out)
+    print_outline(found, study.name, out)
     path = arguments.to or arguments.runs_dir / study.name / "supernet" / "space.html"
     make_page(found, study).write(path)
     out.print(f"page: {path}")
@@ -85,35 +82,9 @@ def _shape(text: str | None) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def facts_of(found: Outline) -> list[tuple[str, str]]:
-    """Headline figures: (value, what it is)."""
-    uncounted = [(f"{found.uncounted_macs / 1e6:,.1f}", UNCOUNTED)] if found.uncounted_macs else []
-    resolutions = [(str(len(s.choices)), "input resolutions") for s in found.slots if s.kind == "resolution"]
-    return [
-        (f"10^{found.log10_size:.1f}", "sub-networks"),
-        (f"{found.least_macs / 1e6:,.1f} to {found.most_macs / 1e6:,.1f}", "million MACs"),
-        *uncounted,
-        (str(found.n_slots("width") + found.n_slots("expand")), "widths to choose"),
-        (str(found.n_skippable), "blocks that may be skipped"),
-        (str(found.n_slots("kernel")), "elastic kernels"),
-        *resolutions,
-    ]
-
-
-def rows_of(found: Outline) -> list[list[str]]:
-    """A row a choice: name, what it counts, its values."""
-    return [slot.texts for slot in found.slots]
-
-
-def _print(found: Outline, study: Study, out: Console) -> None:
-    facts = ", ".join(f"{value} {what}" for value, what in facts_of(found))
-    cli.print_table(out, f"{study.name}: {facts}", ("choice", "of", "values"), rows_of(found))
-    for one in found.fixed:
-        out.print(f"fixed: {one.name} ({one.what}): {one.reason}")
-
-
 def make_page(found: Outline, study: Study) -> Page:
     """The page of a super-network."""
+    from supernet.outline import facts_of
     from supernet.page import Page
     from supernet.pictures import network_picture
 
@@ -136,7 +107,7 @@ def make_page(found: Outline, study: Study) -> Page:
     else:
         page.text("Nothing.")
     page.heading("What can be chosen")
-    page.table(("choice", "of", "values"), rows_of(found))
+    page.table(("choice", "of", "values"), [slot.texts for slot in found.slots])
     return page
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
-    from torch import Tensor, nn
+    from torch import nn
 
     from supernet.compute import Compute
     from supernet.data import Images, Splits
@@ -89,6 +89,7 @@ def _train(
     from supernet.errors import OvnasError
     from supernet.generation import generate
     from supernet.keeper import Keeper
+    from supernet.outline import outline, print_outline
     from supernet.sandwich import StageSpace, sandwich_step, stages_of
     from supernet.training import Fit, Recipe
     from supernet.training_log import TrainingLog
@@ -127,7 +128,7 @@ def _train(
     compute = _compute(study, model, splits, keeper, out, world)
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, checkpoint.example_input(study), study.space)
-    describe(network, checkpoint.example_input(study), out)
+    print_outline(outline(network, checkpoint.example_input(study)), study.name, out)
     n = min(JUDGED_BATCHNORM_SAMPLES, len(splits.train))  # type: ignore[arg-type]
     out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
     model = compute.module(model).eval()
@@ -364,24 +365,6 @@ def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Cons
     text = ", ".join(f"{name} {value:.2%}" for name, value in found.items())
     out.print(f"validation accuracy: {text}")
     return found
-
-
-def describe(network: ElasticNetwork, example: Tensor, out: Console) -> None:
-    """Prints what the space holds, and what stayed fixed and why."""
-    from supernet.counting import uncounted_macs
-
-    space = network.space
-    title = f"space of 10^{space.log10_size:.1f} sub-networks"
-    cli.print_table(out, title, ("choice", "of", "values"), [slot.texts for slot in space.slots])
-    for group in space.groups:
-        if group.slot is None:
-            out.print(f"fixed: {group.name} ({group.n_units} channels): {group.reason}")
-    for side, reason in network.fixed_resolutions.items():
-        out.print(f"fixed: no input of {side} px: {reason}")
-    largest, smallest = space.macs(space.largest), space.macs(space.smallest)
-    out.print(f"million MACs: {largest / 1e6:.1f} at most, {smallest / 1e6:.1f} at least")
-    if more := uncounted_macs(network, example):
-        out.print(f"not counted: {more / 1e6:.1f} million MACs more (attention, untraced modules)")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from profiling.kernel import Kernel
-from profiling.portrait import FAMILIES, _shape, bytes_moved, family_of, make_portrait
+from profiling.portrait import FAMILIES, _shape, family_of, make_portrait
 from profiling.store import Store
 from profiling.timing import Round
 
@@ -120,7 +120,7 @@ def test_family_and_least_bytes(change, family, n_bytes):
     kernel = dataclasses.replace(CONV, **change)
     assert family_of(kernel) == family
     assert family in FAMILIES
-    assert bytes_moved(kernel) == n_bytes
+    assert kernel.bytes_moved == n_bytes
 
 
 def test_a_portrait_is_json(portrait):

@@ -216,6 +216,10 @@ def found_of(plan: Plan, n_candidates: int = 120, n_finalists: int = 8, seed: in
         },
         "baseline_quality": 0.9917,
         "machine_speed": 0.97,
+        "half_range_weights": False,
+        "versions": {"ovnas": "0.1.0", "nncf": "3.1.0", "torch": "2.13.0"},
+        "supernet": 64 * "a",
+        "predictor_data": 16 * "b",
         "copies": 6,
         "rounds_a_copy": 6,
         "calibration_samples": 850,
@@ -283,7 +287,7 @@ def _made_up(candidate: Candidate, baseline_us: float, rng: np.random.Generator)
 
 def _files(folder: str) -> dict[str, str]:
     names = {"ir": "model.xml", "onnx": "model.onnx", "weights": "weights.safetensors"}
-    names |= {"architecture": "architecture.txt", "card": "README.md"}
+    names |= {"architecture": "architecture.txt", "card": "card.json"}
     return {kind: f"runs/digits/search/finalists/{folder}/{name}" for kind, name in names.items()}
 
 

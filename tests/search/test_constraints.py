@@ -77,6 +77,16 @@ def test_violations_are_said_in_the_users_words(constraints, found, text):
     assert constraints.violations(own | found, BASE) == [text]
 
 
+def test_what_is_no_violation_has_no_excess():
+    """Rounding is forgiven by both, or by neither."""
+    given = Constraints(max_latency_us=8e3, max_accuracy_drop=1.0)
+    own = {"latency_us": 8e3 * (1 + 1e-7), "top1": 0.89 - 1e-9, "macs": 1e5, "model_bytes": 1e5}
+    assert (given.violations(own, BASE), given.excess(own, BASE)) == ([], 0.0)
+    own["latency_us"] = 8.8e3
+    assert given.violations(own, BASE) == ["max_latency: 8.8 ms > 8 ms"]
+    assert given.excess(own, BASE) == pytest.approx(0.1, rel=1e-4)
+
+
 def test_without_data_no_accuracy_is_broken():
     own = {"latency_us": 1e3, "top1": None, "macs": 1e5, "model_bytes": 1e5}
     assert Constraints(max_accuracy_drop=0.0).violations(own, BASE | {"top1": None}) == []

@@ -52,7 +52,6 @@ def test_all_files_exist(exported):
         "onnx": "model.onnx",
         "weights": "weights.safetensors",
         "architecture": "architecture.txt",
-        "card": "README.md",
     }
     found = {path.name for path in exported.files["ir"].parent.iterdir()}
     assert found == {"model.xml", "model.bin", "model.onnx", "weights.safetensors", "architecture.txt"}

@@ -113,13 +113,32 @@ def test_the_reference_is_the_extremes_within_the_limits(space, quality, latency
     problem = Problem(space, quality, latency, 2)
     problem.evaluate(ends)
     us, q = latency.predict_codes(ends), quality.of_codes(ends)
+
+    def beyond(worst: float, best: float) -> float:
+        return worst + 0.02 * (worst - best)
+
     assert problem.reference().to_json(problem.objectives) == {
-        "worst": {"accuracy": pytest.approx(q[1]), "latency": pytest.approx(us[0])},
+        "worst": {
+            "accuracy": pytest.approx(beyond(q[1], q[0])),
+            "latency": pytest.approx(beyond(us[0], us[1])),
+        },
         "best": {"accuracy": pytest.approx(q[0]), "latency": pytest.approx(us[1])},
     }
     bounded = Problem(space, quality, latency, 2, limits=[Limit("x", "latency", us.mean(), is_upper=True)])
     bounded.evaluate(ends)
-    assert bounded.reference().worst[1] == pytest.approx(us.mean())
+    assert bounded.reference().worst[1] == pytest.approx(beyond(us.mean(), us[1]))
+
+
+def test_what_is_just_as_good_as_asked_for_counts(space, quality, latency):
+    ends = np.array([space.encode(space.largest), space.encode(space.smallest)])
+    least = float(quality.of_codes(ends)[1])
+    limit = Limit("max_accuracy_drop", "accuracy", least, is_upper=False)
+    problem = Problem(space, quality, latency, 1, limits=[limit])
+    problem.evaluate(ends[1:])
+    assert problem.has_feasible
+    both = Problem(space, quality, latency, 2, limits=[limit])
+    both.evaluate(ends)
+    assert both.reference().hypervolume(both.evaluated()[0][1:]) > 0
 
 
 def test_history_rises_to_the_hypervolume(space, quality, latency, rng):

@@ -6,7 +6,6 @@ from torch import nn
 
 from supernet import compute
 from supernet.compute import Compute, choose_compute
-from supernet.training import accuracy
 
 
 def model() -> nn.Module:
@@ -39,8 +38,6 @@ def test_autocast_computes_in_the_precision():
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         with Compute("cpu", precision).autocast():
             assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == dtype
-    images = torch.utils.data.TensorDataset(torch.randn(9, 3, 8, 8), torch.arange(9) % 4)
-    assert accuracy(model().eval(), images, Compute("cpu", "bfloat16")) <= 1
 
 
 def test_images_and_weights_lie_channels_last():

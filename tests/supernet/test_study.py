@@ -12,11 +12,11 @@ MODEL = '[model]\nfactory = "package.module:function"\ninput_shape = [3, 32, 32]
 
 @pytest.mark.parametrize("name", shipped_studies())
 def test_shipped_studies_load_and_can_be_made(name):
-    from supernet.checkpoint import make_model
+    from supernet.checkpoint import example_input, make_model
 
     study = Study.load(name)
     assert study.name == name
-    assert make_model(study) is not None
+    assert make_model(study)(example_input(study)).shape[0] == 1
 
 
 def test_the_studies_are_shipped():
