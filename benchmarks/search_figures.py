@@ -71,6 +71,8 @@ def _told(search: dict[str, Any]) -> str:
         parts.append(f"{sum(inside)} of {len(inside)} latencies lie in their 90 % interval")
     errors = [abs(_error(one, search)) for one in search["finalists"]]
     parts.append(f"predictions of finalists are off by {sum(errors) / len(errors):.1%} on the mean")
+    if search.get("copies", 1) < COPIES:
+        parts.append("intervals of this early file came from too few compiled copies and are left out")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 

@@ -15,39 +15,35 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Values = Mapping[str, Floats]  # one array of shape (n,) an objective, in the objective's own unit
 
-__all__ = ["DEFAULT", "OBJECTIVES", "Objective", "parse_objectives", "points_of", "register"]
+__all__ = ["DEFAULT", "OBJECTIVES", "Objective", "parse_objectives", "points_of"]
 
 FEWEST, MOST = 2, 3
 
 
 @dataclass(frozen=True)
 class Objective:
-    """`name` as the user writes it; its values are in `unit`."""
+    """`name` as the user writes it; its values are in `unit`, and made of a candidate's `figure`."""
 
     name: str
     unit: str
     is_maximised: bool
+    figure: str
 
 
-OBJECTIVES: dict[str, Objective] = {}
-
-
-def register(objective: Objective) -> None:
-    """Makes it known. Raises ValueError if its name is taken."""
-    if objective.name in OBJECTIVES:
-        raise ValueError(f"an objective is registered as {objective.name!r} already")
-    OBJECTIVES[objective.name] = objective
-
-
-# On the validation split; for a study without data, its declared stand-in.
-register(Objective("accuracy", "fraction", is_maximised=True))
-# Predicted, or measured where the benchmark is in the loop.
-register(Objective("latency", "us", is_maximised=False))
-register(Objective("throughput", "samples/s", is_maximised=True))
-register(Objective("macs", "MACs", is_maximised=False))
-register(Objective("parameters", "parameters", is_maximised=False))
-# Of the INT8 model's weights file.
-register(Objective("model_size", "bytes", is_maximised=False))
+OBJECTIVES = {
+    objective.name: objective
+    for objective in (
+        # On the validation split; for a study without data, its declared stand-in.
+        Objective("accuracy", "fraction", True, "quality"),
+        # Predicted, or measured where the benchmark is in the loop.
+        Objective("latency", "us", False, "latency_us"),
+        Objective("throughput", "samples/s", True, "latency_us"),
+        Objective("macs", "MACs", False, "macs"),
+        Objective("parameters", "parameters", False, "n_parameters"),
+        # Of the INT8 model's weights file.
+        Objective("model_size", "bytes", False, "model_bytes"),
+    )
+}
 
 DEFAULT = (OBJECTIVES["accuracy"], OBJECTIVES["latency"])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from search.outcome import Finalist, Outcome, Ratio
 from search.places import LOG_FROM, Z95, Places
 from search.problem import Candidate
+from search.settings import MEASURE
 from search.table import ratio_text, top1_text
 from supernet.page import BLUE, GREY, INK, ORANGE, new_figure, tip
 
@@ -167,9 +168,10 @@ def _dot(axes: Axes, places: Places, candidate: Candidate, colour: str, alpha: f
     )  # fmt: skip
     unit = " %" if places.outcome.is_accuracy else ""
     what = "validation top-1" if places.outcome.is_accuracy else "stand-in"
+    how = "measured" if places.outcome.predictor == MEASURE else "predicted"
     mark.set_gid(
         tip(
-            f"{candidate.architecture}\npredicted {candidate.latency_us / 1e3:.3f} ms, {what} "
+            f"{candidate.architecture}\n{how} {candidate.latency_us / 1e3:.3f} ms, {what} "
             f"{places.quality(candidate):.2f}{unit}, {candidate.macs / 1e6:.1f} million MACs"
         )
     )

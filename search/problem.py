@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from search.constraints import Limit
 from search.domination import Reference, nondominated
-from search.objectives import DEFAULT, Objective, points_of
+from search.objectives import DEFAULT, OBJECTIVES, Objective, points_of
 from search.quality import Quality
 from search.sizes import Sizes
 from supernet.architecture import Architecture
@@ -176,15 +176,11 @@ class Problem:
 
     def values_of(self, candidates: Sequence[Candidate]) -> dict[str, Floats]:
         """Every objective of evaluated architectures, (n,) each."""
-        latency = np.array([c.latency_us for c in candidates], dtype=np.float64)
-        return {
-            "accuracy": np.array([c.quality for c in candidates], dtype=np.float64),
-            "latency": latency,
-            "throughput": self._throughput(latency),
-            "macs": np.array([c.macs for c in candidates], dtype=np.float64),
-            "parameters": np.array([c.n_parameters for c in candidates], dtype=np.float64),
-            "model_size": np.array([c.model_bytes for c in candidates], dtype=np.float64),
+        values = {
+            name: np.array([getattr(c, objective.figure) for c in candidates], dtype=np.float64)
+            for name, objective in OBJECTIVES.items()
         }
+        return {**values, "throughput": self._throughput(values["latency"])}
 
     def _throughput(self, latency_us: Floats) -> Floats:
         return 1e6 * self._in_flight / latency_us

@@ -108,8 +108,9 @@ def run_round(
         [c for c in found if c.architecture not in built_before]
         for found in (problem.front(), problem.rivals())
     )
-    chosen = pick_finalists(front, workshop.settings.finalists)
-    chosen += pick_finalists(rivals, workshop.settings.finalists - len(chosen))
+    n, objectives = workshop.settings.finalists, workshop.settings.objectives
+    chosen = pick_finalists(front, n, objectives)
+    chosen += pick_finalists(rivals, n - len(chosen), objectives)
     chosen.sort(key=lambda c: c.latency_us)
     if not chosen:
         return problem, []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from search.objectives import parse_objectives
 from search.selection import pick_finalists
 
 
@@ -33,6 +34,13 @@ def test_spread_over_the_logarithm_of_latency(candidates_of):
     front = candidates_of([(10 ** (i / 10), i) for i in range(41)])  # 1 to 10,000 us
     chosen = pick_finalists(front, 5)
     np.testing.assert_allclose([c.latency_us for c in chosen], [1, 10, 100, 1000, 10_000])
+
+
+def test_spread_over_what_was_searched_for(candidates_of):
+    """`candidates_of` makes MACs ascend from 1,000."""
+    front = candidates_of([(100, i) for i in range(41)])
+    chosen = pick_finalists(front, 3, parse_objectives(["accuracy", "macs"]))
+    assert [c.macs for c in chosen] == [1000, 1020, 1040]
 
 
 def test_the_order_of_the_front_does_not_matter(front):
