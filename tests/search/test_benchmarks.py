@@ -103,7 +103,7 @@ def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
     assert "finalist 2 (fine-tuned) |" in text
     assert "2.5 minutes in all, 1.5 of them the search ([file](benchmarks/results/a.json))" in text
     assert "With at most one point of INT8 accuracy lost, 4.00x (3.90 to 4.10)" in text
-    assert "none lost beyond its standard error, 2.00x (1.90 to 2.10)" in text
+    assert "none lost beyond the standard error of the loss, 2.00x (1.90 to 2.10)" in text
     assert "3 of 4 latencies lie in their 90 % interval" in text
 
 
