@@ -60,7 +60,6 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     study = Study.load(arguments.study)
     settings = Settings.of(study, arguments)
     out = cli.console(arguments)
-    warn_of_unfit(study, out)
     with measuring():
         pass  # another one's measurement is noticed now, not after the search
     if settings.mlperf:
@@ -75,6 +74,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     if source is not None and source.space != material.network.space:
         raise OvnasError("the predictor was trained for another space; collect and train again")
     make_algorithm(settings.algorithm).require(material.network.space, settings.budget)
+    warn_of_unfit(study, out)
     with alone_in(folder), measuring() if is_in_loop else nullcontext():
         partial = folder / "finalists.partial"  # an earlier search's files stay until this one is done
         shutil.rmtree(partial, ignore_errors=True)
