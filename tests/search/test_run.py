@@ -20,6 +20,7 @@ from profiling.lock import alone_in
 from profiling.machine import has_vnni, read_machine
 from profiling.store import Store
 from search import run
+from search.certainty import error_of_share
 from search.result import SCHEMA_VERSION
 from supernet import OvnasError, train
 
@@ -303,7 +304,7 @@ def test_figures_come_with_their_uncertainty(result):
     assert volumes == sorted(volumes)
     if value["is_accuracy"]:
         top1, n = value["baseline"]["top1_int8"], value["n_test"]
-        assert value["baseline"]["top1_int8_se"] == pytest.approx((top1 * (1 - top1) / n) ** 0.5)
+        assert value["baseline"]["top1_int8_se"] == error_of_share(top1, n)
 
 
 @pytest.mark.slow
