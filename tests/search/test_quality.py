@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from search.certainty import error_of_share
 from search.quality import Macs, ValidationAccuracy
 from supernet import OvnasError, training
 from supernet.batchnorm import Reestimator, reestimate
@@ -144,6 +145,5 @@ def test_macs_are_a_declared_stand_in(space, rng):
 
 
 def test_the_standard_error_is_that_of_a_share_of_the_images(make, space):
-    assert make().standard_error(0.9) == pytest.approx((0.9 * 0.1 / 30) ** 0.5)
-    assert make().standard_error(1.0) == 0
+    assert make().standard_error(0.9) == error_of_share(0.9, 30)
     assert Macs(space).standard_error(120.0) == 0
