@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo "make demo       find, build and measure a faster INT8 sub-network of the embedded example"
 	@echo "make test       all tests;  make test-fast: those that take seconds"
-	@echo "make lint       ruff and mypy;  make clean: remove .venv and runs"
+	@echo "make lint       ruff, mypy, and whether every test loads;  make clean: remove .venv and runs"
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null || { echo "error: there is no $(PYTHON); install Python 3.11 to 3.14, or call make PYTHON=/path/to/python"; exit 2; }
@@ -45,6 +45,7 @@ lint: $(VENV)/installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m pytest --collect-only -qq > /dev/null || { $(BIN)/python -m pytest --collect-only -qq; exit 1; }
 
 clean:
 	rm -rf $(VENV) runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from search.objectives import OBJECTIVES
 from search.outcome import Finalist, Network, Outcome
 from search.problem import Candidate
 
@@ -14,12 +15,8 @@ Z95 = 1.96
 MOST = 100.6
 # From so wide a range of costs on, their axis is logarithmic.
 LOG_FROM = 4.0
-# By objective: the axis, the figure of candidates and networks, what it is divided by.
-SIZES = {
-    "macs": ("million MACs", "macs", 1e6),
-    "parameters": ("million parameters", "n_parameters", 1e6),
-    "model_size": ("INT8 weights, MB", "model_bytes", 1e6),
-}
+# By objective: its axis, on which a figure is divided by a million.
+SIZES = {"macs": "million MACs", "parameters": "million parameters", "model_size": "INT8 weights, MB"}
 
 
 class Places:
@@ -33,15 +30,12 @@ class Places:
         self.known = {str(c.architecture): c for c in candidates}
         sizes = [name for name in outcome.objectives if name in SIZES]
         self.is_latency = not sizes or bool({"latency", "throughput"} & set(outcome.objectives))
-        self.cost_label, self._field, self._unit = (
-            ("latency, ms", "", 1e3) if self.is_latency else SIZES[sizes[0]]
-        )
+        self.cost_label = "latency, ms" if self.is_latency else SIZES[sizes[0]]
+        self._figure = "" if self.is_latency else OBJECTIVES[sizes[0]].figure
 
     def cost(self, candidate: Candidate) -> float:
         """As it is predicted."""
-        return (
-            float(candidate.latency_us if self.is_latency else getattr(candidate, self._field)) / self._unit
-        )
+        return candidate.latency_us / 1e3 if self.is_latency else self._size(candidate)
 
     def quality(self, candidate: Candidate) -> float:
         """As it was evaluated."""
@@ -94,5 +88,5 @@ class Places:
         top = max(ys) + margin
         return x, (min(ys) - 1.3 * margin, min(top, MOST) if self.outcome.is_accuracy else top)
 
-    def _size(self, one: Network) -> float:
-        return float(getattr(one, self._field)) / self._unit
+    def _size(self, one: Network | Candidate) -> float:
+        return float(getattr(one, self._figure)) / 1e6
