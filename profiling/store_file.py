@@ -20,7 +20,8 @@ APPLICATION_ID = 0x6F766E61  # "ovna"
 # 1: first.
 # 2: the anchor's samples at both ends of a round, why a network was chosen, a kernel's input layout and
 #    the operations fused into it; effective properties and peaks of the machine.
-SCHEMA_VERSION = 2
+# 3: networks with biases and scales, which untrained ones lack: what was measured before is too fast.
+SCHEMA_VERSION = 3
 
 KERNEL_COLUMNS = tuple(field.name for field in fields(Kernel))
 _SCHEMA = """
@@ -125,6 +126,9 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
     if application != APPLICATION_ID:
         raise OvnasError(f"{path} is a foreign SQLite file; move it away")
     if version != SCHEMA_VERSION:
-        raise OvnasError(f"{path} has schema {version}, but this version reads {SCHEMA_VERSION}")
+        raise OvnasError(
+            f"{path} has schema {version}, but this version reads {SCHEMA_VERSION}; move it away and "
+            "collect again"
+        )
     if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
         raise OvnasError(f"{path} is damaged; move it away")

@@ -61,7 +61,7 @@ def load_material(
     import torch
 
     from supernet.batchnorm import Reestimator
-    from supernet.checkpoint import example_input, load_supernet, make_model, make_network
+    from supernet.checkpoint import example_input, load_supernet, make_network, make_stand_in
     from supernet.data import load_splits, take
     from supernet.train import BATCHNORM_SAMPLES
 
@@ -71,7 +71,7 @@ def load_material(
         generator = torch.Generator().manual_seed(0)
         n = SYNTHETIC_CALIBRATION_SAMPLES * target["batch"]
         noise = torch.randn(n, *study.model.input_shape, generator=generator)
-        return Material(network, make_model(study), None, None, noise, example, None), Macs(network.space)
+        return Material(network, make_stand_in(study), None, None, noise, example, None), Macs(network.space)
     supernet = runs_dir / study.name / "supernet"
     network, pretrained = load_supernet(study, supernet)
     splits = load_splits(study)

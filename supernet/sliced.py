@@ -1,9 +1,10 @@
 """The fast road to many INT8 graphs: quantise the maximal network once, then slice its OpenVINO graph.
 
-Latency does not depend on the values of weights or ranges, so a sub-network's graph is the maximal
-graph with shorter constants and bypassed blocks: tens of milliseconds in place of the seconds that
-conversion and quantisation take. Which constant shrinks along which axis is found by following the
-space's channel groups through the quantised graph, starting at the layers, which keep their names.
+Latency does not depend on the values of weights or ranges, so long as none is for nothing (see
+`supernet.stand_in`). So a sub-network's graph is the maximal graph with shorter constants and bypassed
+blocks: tens of milliseconds in place of the seconds that conversion and quantisation take. Which constant
+shrinks along which axis is found by following the space's channel groups through the quantised graph,
+starting at the layers, which keep their names.
 """
 
 from __future__ import annotations
