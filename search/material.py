@@ -40,6 +40,14 @@ class Material:
         """Images that BatchNorm statistics are averages over, None where they stay as they are."""
         return None if self.reestimator is None else self.reestimator.n_samples
 
+    def is_finetuned(self, architecture: Architecture) -> bool:
+        """Whether `supernet.finetune` has trained this one on."""
+        from supernet.checkpoint import load_finetuned
+
+        if self.supernet is None:
+            return False
+        return load_finetuned(self.network, self.supernet, architecture) is not None
+
     def extract(self, architecture: Architecture) -> tuple[nn.Module, bool]:
         """A sub-network to be judged and exported, with BatchNorm statistics of its own; True if its weights
         are those that `supernet.finetune` has trained on."""

@@ -26,6 +26,8 @@ from supernet import cli
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from supernet.architecture import Architecture
+
 __all__ = ["Workshop", "make_problem", "run_round", "search_problem"]
 
 
@@ -42,6 +44,7 @@ class Workshop:
     baseline_quality: float | None
     folder: Path
     lock: Callable[[], AbstractContextManager[object]]
+    finetune: Callable[[Sequence[Architecture]], None]
     out: Console
 
 
@@ -114,6 +117,7 @@ def run_round(
     chosen.sort(key=lambda c: c.latency_us)
     if not chosen:
         return problem, []
+    workshop.finetune([c.architecture for c in chosen])
     rng = np.random.default_rng([workshop.settings.seed, number])
     with workshop.lock(), cli.progress(workshop.out) as bar:
         task = bar.add_task("building finalists", total=len(chosen), note="")

@@ -16,7 +16,7 @@ from supernet import cli
 from supernet.study import Study
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from search.quality import Quality
     from search.result import Finalist
     from search.rounds import Workshop
+    from supernet.architecture import Architecture
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,7 +86,8 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         workshop = Workshop(
             settings, material, quality, target, baseline,
             _baseline_quality(settings, material, quality),
-            partial, nullcontext if is_in_loop else measuring, out,
+            partial, nullcontext if is_in_loop else measuring,
+            _finetuner(arguments, settings, material, out), out,
         )  # fmt: skip
         problem, finalists = run_round(workshop, source, [], [], 1)
         n_predicted = problem.n_predicted
@@ -116,6 +118,19 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     _report(value, out, folder)
     _require_feasible(value, arguments, workshop, problem, finalists, folder)
     return value
+
+
+def _finetuner(
+    arguments: argparse.Namespace, settings: Settings, material: Material, out: Console
+) -> Callable[[Sequence[Architecture]], None]:
+    """What is done to finalists before they are built."""
+    from search.finetuning import finetune_missing
+
+    def finetune(architectures: Sequence[Architecture]) -> None:
+        if settings.finetune_epochs:
+            finetune_missing(arguments, material, architectures, settings.finetune_epochs, out)
+
+    return finetune
 
 
 def _baseline_quality(settings: Settings, material: Material, quality: Quality) -> float | None:

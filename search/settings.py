@@ -36,6 +36,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluations", type=int, metavar="N", help="real accuracy evaluations")
     parser.add_argument("--finalists", type=int, metavar="N", help="how many to build and measure")
     parser.add_argument(
+        "--finetune",
+        type=int,
+        metavar="EPOCHS",
+        help="train each finalist on, alone, before it is built, where that is not done yet",
+    )
+    parser.add_argument(
         "--rounds",
         type=int,
         default=1,
@@ -72,8 +78,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """`evaluations` is None where neither the command nor data say how many; `bound_ms` is of LoadGen's
-    Server scenario."""
+    """`evaluations` is None where neither the command nor data say how many; `finetune_epochs` is 0 where
+    finalists keep the super-network's weights; `bound_ms` is of LoadGen's Server scenario."""
 
     predictor: str
     algorithm: str
@@ -81,6 +87,7 @@ class Settings:
     constraints: Constraints
     evaluations: int | None
     finalists: int
+    finetune_epochs: int
     rounds: int
     seed: int
     mlperf: tuple[str, ...]
@@ -101,6 +108,11 @@ class Settings:
             value = getattr(arguments, name)
             if value is not None and value < 1:
                 raise OvnasError(f"--{name} must be >= 1, but got {value}")
+        epochs = section.finetune_epochs if arguments.finetune is None else arguments.finetune
+        if epochs < 0:
+            raise OvnasError(f"--finetune must be >= 0 (epochs), but got {epochs}")
+        if epochs and not has_data:
+            raise OvnasError("--finetune needs data, and this study has none; give it a [data] section")
         algorithm = arguments.algorithm or section.algorithm
         if algorithm not in ALGORITHMS:
             raise OvnasError(f"[search] algorithm: no {algorithm!r}{nearest(algorithm, ALGORITHMS)}")
@@ -122,6 +134,7 @@ class Settings:
             constraints=_constraints(section, arguments, has_data=has_data),
             evaluations=arguments.evaluations or (section.evaluations if has_data else None),
             finalists=arguments.finalists or section.finalists,
+            finetune_epochs=epochs,
             rounds=arguments.rounds,
             seed=arguments.seed,
             mlperf=_scenarios(arguments.mlperf),

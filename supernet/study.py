@@ -153,6 +153,8 @@ class SearchSection:
     """`evaluations` counts real accuracy evaluations; each judges on `evaluation_samples` images of the
     validation split, evenly spread (0: all).
 
+    `finetune_epochs`: how long each finalist is trained on, alone, before it is built.
+
     Constraints: `max_accuracy_drop` in points below the pre-trained model; `max_latency` ("8ms"), `max_macs`
     ("40M") and `max_size` ("2MB") where they are not empty; `min_speedup` where it is not 0.
     """
@@ -163,6 +165,7 @@ class SearchSection:
     evaluation_samples: int = 0
     finalists: int = 8
     calibration_samples: int = 850
+    finetune_epochs: int = 0
     max_accuracy_drop: float = 1.0
     max_latency: str = ""
     min_speedup: float = 0.0
@@ -295,8 +298,8 @@ class Study:
             )
             >= 1,
             "[search] max_accuracy_drop must be >= 0 (points)": self.search.max_accuracy_drop >= 0,
-            "[search] evaluation_samples and min_speedup must be >= 0": min(
-                self.search.evaluation_samples, self.search.min_speedup
+            "[search] evaluation_samples, finetune_epochs and min_speedup must be >= 0": min(
+                self.search.evaluation_samples, self.search.finetune_epochs, self.search.min_speedup
             )
             >= 0,
         }

@@ -258,9 +258,11 @@ def test_an_interrupted_round_leaves_those_before_it(with_data, tmp_path, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr("search.refresh.refreshed", begun)
-    assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--rounds", "2"]) == 2
-    capsys.readouterr()
-    assert len(json.loads((folder / "search.json").read_text())["finalists"]) == 2
+    options = [*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--rounds", "2", "--finetune", "1"]
+    assert run.main(options) == 2
+    assert "finalist 2 of 2 to be trained on for 1 epoch(s)" in " ".join(capsys.readouterr().err.split())
+    finalists = json.loads((folder / "search.json").read_text())["finalists"]
+    assert [one["is_finetuned"] for one in finalists] == [True, True]
     assert sorted(p.name for p in (folder / "finalists").iterdir()) == ["01", "02", "baseline"]
 
 
