@@ -52,14 +52,12 @@ def repeat(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def to_repeat(records: list[NetworkRecord]) -> list[Architecture]:
     """What is still to be measured in a second process, spread evenly over the order of latency."""
-    import numpy as np
-
     from profiling.budget import n_to_repeat
+    from supernet.spread import evenly_spread
 
     ranked = sorted((r for r in records if math.isnan(r.repeat_us)), key=lambda r: r.latency_us)
     n = n_to_repeat(len(records)) - (len(records) - len(ranked))
-    picks = np.unique(np.linspace(0, len(ranked) - 1, max(0, n)).round().astype(int))
-    return [ranked[int(i)].architecture for i in picks]
+    return [ranked[i].architecture for i in evenly_spread(len(ranked), n)]
 
 
 def repeat_in_fresh_process(arguments: argparse.Namespace, lock: int) -> None:

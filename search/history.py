@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from search.domination import Reference, nondominated
 from search.problem import Problem
+from supernet.spread import evenly_spread
 
 __all__ = ["history_of"]
 
@@ -19,10 +18,8 @@ def history_of(problem: Problem, reference: Reference, *, n_points: int = POINTS
     `n_points` of them, evenly spread. `reference` is the whole search's, so that the curve can only rise."""
     points, excess = problem.evaluated()
     result = []
-    for n in np.unique(np.linspace(1, len(points), min(n_points, len(points))).round().astype(int)):
+    for n in (i + 1 for i in evenly_spread(len(points), n_points)):
         seen = points[:n][excess[:n] == 0]
         front = seen[nondominated(seen)] if len(seen) else seen
-        result.append(
-            {"evaluations": int(n), "hypervolume": reference.hypervolume(front), "n_front": len(front)}
-        )
+        result.append({"evaluations": n, "hypervolume": reference.hypervolume(front), "n_front": len(front)})
     return result

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import Dataset, Subset, TensorDataset
+
+from supernet.spread import evenly_spread
 
 __all__ = ["MOST_BYTES", "evenly", "fingerprint"]
 
@@ -20,7 +21,7 @@ def evenly(images: Dataset[Any], n: int) -> Dataset[Any]:
     more than MOST_BYTES."""
     total = len(images)  # type: ignore[arg-type]
     kept = total if n <= 0 else min(n, total)
-    places = [int(i) for i in np.unique(np.linspace(0, total - 1, kept).round().astype(int))]
+    places = evenly_spread(total, kept)
     if kept == total and isinstance(images, TensorDataset):
         return images
     part: Dataset[Any] = images if kept == total else Subset(images, places)

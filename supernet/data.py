@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from supernet.errors import OvnasError
 from supernet.folder import ImageFolder, class_folders
 from supernet.pixels import DEVIATION, MEAN, Batch, Indices, ShiftedImages
+from supernet.spread import evenly_spread
 from supernet.study import DataSection, Study
 
 __all__ = [
@@ -152,9 +153,7 @@ class _Made(Dataset[Any]):
 
 def take(images: Images, n: int) -> Tensor:
     """Up to `n` images spread evenly over the dataset, shape (n, C, H, W)."""
-    total = len(images)  # type: ignore[arg-type]
-    chosen = np.unique(np.linspace(0, total - 1, min(n, total)).round().astype(int))
-    return torch.stack([images[int(i)][0] for i in chosen])
+    return torch.stack([images[i][0] for i in evenly_spread(len(images), n)])  # type: ignore[arg-type]
 
 
 def data_path(section: DataSection) -> Path:

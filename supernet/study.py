@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from supernet.errors import OvnasError, nearest
+from supernet.study_rules import broken_rule
 
 __all__ = [
     "DataSection",
@@ -231,81 +232,9 @@ class Study:
             key: _section(hints[key], tables.get(key, {}), f"study {source}: [{key}]") for key in sections
         }
         study = cls(name=name, **values)
-        study._check(source)
+        if (rule := broken_rule(study)) is not None:
+            raise OvnasError(f"study {source}: {rule}")
         return study
-
-    def _check(self, source: str) -> None:
-        rules = {
-            "[model] input_shape must be channels, height, width (each >= 1)": len(self.model.input_shape)
-            == 3
-            and min(self.model.input_shape) >= 1,
-            "[model] factory must read 'package.module:function'": re.fullmatch(
-                r"[\w.]+:[\w.]+", self.model.factory
-            )
-            is not None,
-            "[data] factory must read 'package.module:function' for name = 'custom'": (
-                self.data.name != "custom" or re.fullmatch(r"[\w.]+:[\w.]+", self.data.factory) is not None
-            ),
-            "[data] workers must be >= 0, or -1 for as many as fit": self.data.workers >= -1,
-            "[space] width must be ratios within 0 < r <= 1": all(0 < r <= 1 for r in self.space.width)
-            and bool(self.space.width),
-            "[space] expand must be ratios > 0": all(r > 0 for r in self.space.expand),
-            "[space] divisor must be >= 1": self.space.divisor >= 1,
-            "[space] max_dropped must be >= 0, or -1 for all": self.space.max_dropped >= -1,
-            "[space] kernel must be odd sides >= 1": all(k >= 1 and k % 2 for k in self.space.kernel),
-            "[space] resolution must be sides >= 1, none longer than those of a square [model] input_shape": (
-                not self.space.resolution
-                or (
-                    self.model.input_shape[1:] == self.model.input_shape[-1:] * 2
-                    and min(self.space.resolution) >= 1
-                    and max(self.space.resolution) <= self.model.input_shape[-1]
-                )
-            ),
-            "[space] min_channels must be >= 1": self.space.min_channels >= 1,
-            "[train] epochs and pretrain_epochs must be >= 1": min(
-                self.train.epochs, self.train.pretrain_epochs
-            )
-            >= 1,
-            "[train] batch_size must be >= 2": self.train.batch_size >= 2,
-            "[train] n_random must be >= 0": self.train.n_random >= 0,
-            "[train] learning rates must be > 0": min(
-                self.train.learning_rate, self.train.pretrain_learning_rate
-            )
-            > 0,
-            "[[train.stages]] epochs must be >= 1, learning_rate > 0": all(
-                stage.epochs >= 1 and stage.learning_rate > 0 for stage in self.train.stages
-            ),
-            "[train] label_weight, warm_up_epochs, max_gradient_norm, checkpoint_minutes must be >= 0": min(
-                self.train.label_weight,
-                self.train.warm_up_epochs,
-                self.train.max_gradient_norm,
-                self.train.checkpoint_minutes,
-            )
-            >= 0,
-            "[train] label_smoothing and ema_decay must be within 0 <= x < 1": all(
-                0 <= x < 1 for x in (self.train.label_smoothing, self.train.ema_decay)
-            ),
-            "[target] threads and streams must be >= 0, batch >= 1": min(
-                self.target.threads, self.target.streams
-            )
-            >= 0
-            and self.target.batch >= 1,
-            "[target] streams must be 1 (or left out) in latency mode; take mode = 'throughput'": (
-                self.target.mode == "throughput" or self.target.streams <= 1
-            ),
-            "[search] evaluations, finalists and calibration_samples must be >= 1": min(
-                self.search.evaluations, self.search.finalists, self.search.calibration_samples
-            )
-            >= 1,
-            "[search] max_accuracy_drop must be >= 0 (points)": self.search.max_accuracy_drop >= 0,
-            "[search] evaluation_samples, finetune_epochs and min_speedup must be >= 0": min(
-                self.search.evaluation_samples, self.search.finetune_epochs, self.search.min_speedup
-            )
-            >= 0,
-        }
-        for rule, holds in rules.items():
-            if not holds:
-                raise OvnasError(f"study {source}: {rule}")
 
 
 def shipped_studies() -> list[str]:

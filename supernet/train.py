@@ -314,12 +314,11 @@ def _judge_of_network(
 
 def _thinned(images: Images) -> Images:
     """Some of them, spread evenly."""
-    import numpy as np
     from torch.utils.data import Subset
 
-    total = len(images)  # type: ignore[arg-type]
-    chosen = np.unique(np.linspace(0, total - 1, min(JUDGED_IMAGES, total)).round().astype(int))
-    return Subset(images, chosen.tolist())
+    from supernet.spread import evenly_spread
+
+    return Subset(images, evenly_spread(len(images), JUDGED_IMAGES))  # type: ignore[arg-type]
 
 
 def _require_classifier(study: Study, n_classes: int) -> None:
