@@ -73,9 +73,9 @@ def make_graphs(study_name: str) -> Any:
     """The INT8 graphs of a study's space."""
     import torch
 
-    from supernet.checkpoint import example_input, make_network
     from supernet.sliced import SlicedGraphs
     from supernet.study import Study
+    from supernet.study_model import example_input, make_network
 
     study = Study.load(study_name)
     noise = torch.randn(4, *study.model.input_shape, generator=torch.Generator().manual_seed(0))

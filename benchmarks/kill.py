@@ -67,8 +67,8 @@ class Found:
 
 def main() -> None:
     from profiling.collect import store_path
-    from supernet.checkpoint import write_json
     from supernet.study import Study
+    from supernet.whole_files import write_json
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="digits")

@@ -160,9 +160,9 @@ def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
     from profiling.machine import read_target
     from profiling.preparation import Bench
     from profiling.timing import EXTRA_ROUNDS, ROUNDS
-    from supernet.checkpoint import example_input, make_network
     from supernet.sliced import SlicedGraphs
     from supernet.study import Study
+    from supernet.study_model import example_input, make_network
 
     study = Study.load(study_name)
     noise = torch.randn(4, *study.model.input_shape, generator=torch.Generator().manual_seed(0))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from profiling.machine import has_vnni, read_machine
-from supernet.checkpoint import write_json
+from supernet.whole_files import write_json
 
 FOLDER = Path(__file__).parent / "results"
 

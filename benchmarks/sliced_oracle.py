@@ -31,9 +31,9 @@ from profiling.preparation import Bench
 from profiling.target import compile_model
 from profiling.timing import interleave, ratio
 from supernet import ElasticNetwork, Study, quantize, to_openvino
-from supernet.checkpoint import example_input, make_network
 from supernet.resized import images_of
 from supernet.sliced import SlicedGraphs
+from supernet.study_model import example_input, make_network
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -40,9 +40,12 @@ from supernet.keeper import Keeper
 from supernet.resized import images_of
 from supernet.sandwich import StageSpace, label_step, sandwich_step, stages_of, teacher_step
 from supernet.study import StageSection
+from supernet.study_model import example_input, make_model
 from supernet.train import BATCHNORM_SAMPLES, run_phase
 from supernet.training import Fit, Recipe, Step, accuracy
 from supernet.training_log import TrainingLog
+from supernet.weights import load_weights
+from supernet.whole_files import write_json
 
 FACTOR = 4  # how many times fewer MACs "small" means, as in BootstrapNAS's ResNet-50 on CIFAR-10
 
@@ -71,7 +74,7 @@ class Bench:
             value = make()
             kept = json.loads(path.read_text()) if path.is_file() else {}  # it may have kept something itself
             kept[key] = value
-            checkpoint.write_json(kept, path)
+            write_json(kept, path)
         self.out.print(f"{key}: {kept[key]}")
         return kept[key]
 
@@ -189,7 +192,7 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
         architecture = space.decode(codes[order[place]])
 
         def train_alone(architecture: Architecture = architecture, index: int = index) -> dict[str, Any]:
-            source = generate(model, checkpoint.example_input(bench.study), bench.study.space)
+            source = generate(model, example_input(bench.study), bench.study.space)
             source.order_channels()
             module = source.extract(architecture)
             images = partial(images_of, space, architecture)
@@ -222,9 +225,9 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
 
 def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
     """Each strategy gets as many epochs as fit into the minutes, found by timing its steps."""
-    model = checkpoint.make_model(bench.study)
+    model = make_model(bench.study)
     weights = arguments.weights or bench.home / "pretrained.safetensors"
-    checkpoint.load_weights(model, weights)
+    load_weights(model, weights)
     bench.weights = checkpoint.digest(weights)[:16]
     section = bench.study.train
     options = {
@@ -239,7 +242,7 @@ def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
     for index, name in enumerate(chosen):
 
         def run(name: str = name, index: int = index) -> dict[str, Any]:
-            network = generate(model, checkpoint.example_input(bench.study), bench.study.space)
+            network = generate(model, example_input(bench.study), bench.study.space)
             network.order_channels()
             compute = bench.compute(model)
             space = StageSpace(network.space, opened)

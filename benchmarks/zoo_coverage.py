@@ -191,8 +191,8 @@ def _write(library: str, path: Path, results: dict[str, Any]) -> None:
     import torch
 
     from profiling.machine import read_machine
-    from supernet.checkpoint import write_json
     from supernet.page import Page
+    from supernet.whole_files import write_json
 
     versions = {"torch": torch.__version__, library: importlib.import_module(library).__version__}
     versions["openvino"] = openvino.__version__

@@ -55,8 +55,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.report_page import COLUMNS, Material, plain_rows, report_page
     from profiling.ceiling import ceiling_of
     from profiling.collect import store_path
-    from supernet.checkpoint import write_json
     from supernet.errors import OvnasError
+    from supernet.whole_files import write_json
 
     if arguments.repeats < 0:
         raise OvnasError(f"--repeats must be >= 0, but got {arguments.repeats}")

@@ -41,8 +41,8 @@ def set_up(study: Study, out: Console, *, is_new: bool) -> tuple[Bench, dict[str
     from profiling.preparation import Bench, measure_overhead_us
     from profiling.properties import effective_properties, tiny_model
     from profiling.target import compile_model
-    from supernet.checkpoint import example_input, make_network
     from supernet.sliced import SlicedGraphs
+    from supernet.study_model import example_input, make_network
 
     machine, target = read_machine(), read_target(study.target)
     with out.status("converting and quantising the maximal network"):

@@ -143,8 +143,8 @@ def make_graphs(
 
     import torch
 
-    from supernet.checkpoint import example_input, make_network
     from supernet.sliced import SlicedGraphs
+    from supernet.study_model import example_input, make_network
 
     study = Study.load(study_name)
     if weights is not None:

@@ -47,7 +47,7 @@ def write_card(value: dict[str, Any], conditions: dict[str, Any], folder: Path) 
     `value` is a search.json's "baseline" or one of its "finalists", `conditions` the search.json value
     itself, or at least its keys that say how the figures were got.
     """
-    from supernet.checkpoint import write_json
+    from supernet.whole_files import write_json
 
     kept = {key: conditions[key] for key in _CONDITIONS if key in conditions}
     if "measured" in value and "baseline" in conditions:

@@ -55,8 +55,8 @@ def export_model(
     """
     import openvino as ov
 
-    from supernet.checkpoint import save_state
     from supernet.int8 import quantize, to_openvino
+    from supernet.whole_files import save_state
 
     expected = _outputs(module, example)
     folder.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,7 @@ def write_search(
     """All files; an earlier search's are replaced once these are complete. May be called again with a value
     that holds more."""
     from search.report import write_page
-    from supernet.checkpoint import write_json
+    from supernet.whole_files import write_json
 
     home = folder / "finalists"
     place = workshop.folder if workshop.folder.exists() else home

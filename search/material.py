@@ -69,8 +69,9 @@ def load_material(
     import torch
 
     from supernet.batchnorm import Reestimator
-    from supernet.checkpoint import example_input, load_supernet, make_network, make_stand_in
+    from supernet.checkpoint import load_supernet
     from supernet.data import load_splits, take
+    from supernet.study_model import example_input, make_network, make_stand_in
     from supernet.train import BATCHNORM_SAMPLES
 
     example = example_input(study, batch=target["batch"])

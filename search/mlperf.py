@@ -55,8 +55,8 @@ def mlperf(arguments: argparse.Namespace) -> dict[str, Any]:
     from profiling.machine import default_threads, read_machine
     from search.loadgen import require_loadgen
     from search.measurement import Plan, measure_scenario
-    from supernet.checkpoint import write_json
     from supernet.errors import OvnasError
+    from supernet.whole_files import write_json
 
     model: Path = arguments.model
     bound_ms = SERVER_BOUND_MS if arguments.latency_bound is None else parse_ms(arguments.latency_bound)

@@ -68,8 +68,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     from search.beyond import FINE
     from search.loadgen import require_loadgen
     from search.published import load_published
-    from supernet.checkpoint import write_json
     from supernet.errors import OvnasError
+    from supernet.whole_files import write_json
 
     if arguments.study != STUDY:
         raise OvnasError(f"the published networks are sub-networks of {STUDY}; leave --study out")
@@ -258,8 +258,8 @@ def _server(
     from search.mlperf import new_folder, watcher
     from search.published import BASELINE
     from search.scenario import SCENARIOS, candidates
-    from supernet.checkpoint import write_json
     from supernet.errors import OvnasError
+    from supernet.whole_files import write_json
 
     n = default_threads()
     folder = new_folder(home / "logs", "server")

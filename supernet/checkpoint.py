@@ -1,169 +1,51 @@
-"""A study's model and super-network on disk: `runs/<study>/supernet/`."""
+"""A study's trained super-network on disk: `runs/<study>/supernet/`."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from supernet.architecture import Architecture
 from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.generation import generate
 from supernet.space import Space
-from supernet.stand_in import fill_trivial
 from supernet.study import Study
+from supernet.study_model import example_input, make_model
+from supernet.weights import load_weights
+from supernet.whole_files import (
+    load_state,
+    replacing,
+    save_state,
+    write_json,
+    write_partial_json,
+    write_partial_state,
+)
 
 __all__ = [
     "differences",
     "digest",
-    "example_input",
     "finetuned_path",
     "keeps_pretraining",
     "load_finetuned",
     "load_pretrained",
-    "load_start",
-    "load_state",
     "load_supernet",
-    "load_weights",
-    "make_model",
-    "make_network",
-    "make_stand_in",
     "origin_of",
     "read_card",
     "save_pretrained",
-    "save_state",
     "save_supernet",
     "settings_of",
-    "write_json",
 ]
 
 # 1: first.
 SCHEMA_VERSION = 1
-HEADER = "ovnas"
 # Keys of [train] that pre-training does not depend on; nor does it on [space].
 _AFTER_PRETRAINING = ("epochs", "learning_rate", "n_random", "stages", "distillation", "label_weight")
-
-
-def example_input(study: Study, *, batch: int = 1) -> Tensor:
-    """A fixed random input of the study's shape, (batch, C, H, W)."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, *study.model.input_shape, generator=generator)
-
-
-def make_model(study: Study) -> nn.Module:
-    """Calls the study's factory and loads its weights, if it names any.
-
-    Raises OvnasError if the factory cannot be imported or gives no module, or the weights do not fit.
-    """
-    module_name, _, function = study.model.factory.partition(":")
-    try:
-        factory: Any = importlib.import_module(module_name)
-        for part in function.split("."):
-            factory = getattr(factory, part)
-    except Exception as error:
-        raise OvnasError(f"[model] factory {study.model.factory!r} cannot be imported: {error}") from error
-    torch.manual_seed(0)
-    if not callable(factory):
-        raise OvnasError(f"[model] factory {study.model.factory!r} must be a function, but is {factory!r}")
-    try:
-        model = factory()
-    except Exception as error:
-        raise OvnasError(f"[model] factory {study.model.factory!r} failed: {error}") from error
-    if not isinstance(model, nn.Module):
-        raise OvnasError(f"[model] factory {study.model.factory!r} must return a torch.nn.Module")
-    if study.model.weights:
-        load_weights(model, Path(study.model.weights).expanduser())
-    return model.eval()
-
-
-def make_stand_in(study: Study) -> nn.Module:
-    """The untrained model as fast as a trained one: enough for everything that concerns speed only."""
-    return fill_trivial(make_model(study))
-
-
-def make_network(study: Study) -> ElasticNetwork:
-    """The super-network of the stand-in."""
-    return generate(make_stand_in(study), example_input(study), study.space)
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Loads a .safetensors file, or a .pth one without running any code that it may hold.
-
-    Raises OvnasError for a missing or unreadable file and lists the keys that do not fit.
-    """
-    state = _read_weights(path)
-    faults = _misfits(model, state)
-    if any(faults.values()):
-        raise OvnasError(f"{path} does not fit the model: {_listed(faults)}")
-    model.load_state_dict(state, strict=False)
-
-
-def load_start(model: nn.Module, path: Path) -> list[str]:
-    """Loads the weights of the same network for other classes: all but its last layer, which stays as it is.
-
-    Returns the keys that stay. Raises OvnasError as `load_weights` does, for keys of other layers.
-    """
-    state = _read_weights(path)
-    last = [name for name, module in model.named_modules() if module._parameters][-1]
-    own = {f"{last}.{name}" if last else name for name in model.get_submodule(last).state_dict()}
-    state = {name: value for name, value in state.items() if name not in own}
-    faults = _misfits(model, state)
-    faults["missing"] = [name for name in faults["missing"] if name not in own]
-    if any(faults.values()):
-        raise OvnasError(f"{path} does not fit the model, its last layer ({last}) aside: {_listed(faults)}")
-    model.load_state_dict(state, strict=False)
-    return sorted(own)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise OvnasError(f"there is no weights file {path}")
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise OvnasError(f"{path} cannot be read as weights: {error}") from None
-    except Exception:  # torch's own words advise to run the file's code
-        raise OvnasError(
-            f"{path} holds more than tensors and is not loaded; save model.state_dict() alone"
-        ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise OvnasError(f"{path} must hold a state dict, tensors by name, but holds something else")
-    return state
-
-
-def _misfits(model: nn.Module, state: dict[str, Tensor]) -> dict[str, list[str]]:
-    """The keys that do not fit, by what is wrong with them."""
-    own = model.state_dict()
-    counters = {name for name in own if name.endswith("num_batches_tracked")}
-    return {
-        "missing": sorted(set(own) - set(state) - counters),
-        "unknown": sorted(set(state) - set(own)),
-        "of another shape": sorted(n for n in set(own) & set(state) if own[n].shape != state[n].shape),
-    }
-
-
-def _listed(faults: dict[str, list[str]]) -> str:
-    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
 
 
 def save_pretrained(
@@ -224,12 +106,12 @@ def save_supernet(
     }
     modules = {"supernet.safetensors": network.module, "pretrained.safetensors": pretrained}
     paths = [folder / name for name, module in modules.items() if module is not None]
-    with _replacing(*paths, folder / "supernet.json") as partials:
+    with replacing(*paths, folder / "supernet.json") as partials:
         for partial in partials[:-1]:
             module = modules[partial.name.removesuffix(".partial")]
             assert module is not None
-            _write_state(module.state_dict(), partial)
-        _write_json(card, partials[-1])
+            write_partial_state(module.state_dict(), partial)
+        write_partial_json(card, partials[-1])
     (folder / "pretrained.json").unlink(missing_ok=True)  # it marks an unfinished start
 
 
@@ -329,55 +211,3 @@ def load_finetuned(
     module = network.extract(architecture)
     module.load_state_dict(state)
     return module
-
-
-def write_json(value: Any, path: Path) -> None:
-    """Writes JSON whole or not at all."""
-    with _replacing(path) as (partial,):
-        _write_json(value, partial)
-
-
-def save_state(state: dict[str, Tensor], path: Path, *, facts: dict[str, Any] | None = None) -> None:
-    """Writes a .safetensors file whole or not at all; tied weights stand under each of their names.
-
-    `facts` go into its header, as JSON, so that they and the tensors are always of one moment.
-    """
-    with _replacing(path) as (partial,):
-        _write_state(state, partial, {} if facts is None else {HEADER: json.dumps(facts)})
-
-
-def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file and the facts of its header. Raises OvnasError if it is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[HEADER])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise OvnasError(f"{path} is damaged: {error}") from None
-
-
-@contextmanager
-def _replacing(*paths: Path) -> Iterator[list[Path]]:
-    """Partial files to write, which become `paths` together, or vanish on an error."""
-    partials = [path.with_name(path.name + ".partial") for path in paths]
-    try:
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        yield partials
-        for partial, path in zip(partials, paths, strict=True):
-            os.replace(partial, path)
-    finally:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
-
-
-def _write_json(value: Any, path: Path) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_state(state: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
-    own = {name: v.detach().clone(memory_format=torch.contiguous_format) for name, v in state.items()}
-    try:
-        save_file(own, path, header or None)
-    except SafetensorError as error:  # it reports a full disk so
-        raise OvnasError(f"{path} cannot be written: {error}") from None

@@ -94,6 +94,7 @@ def _finetune(
     from supernet.batchnorm import reestimate
     from supernet.data import take
     from supernet.train import BATCHNORM_SAMPLES
+    from supernet.whole_files import save_state
 
     before = copy.deepcopy(module)
     tuner.train(module, teacher, f"fine-tuning {architecture}", exact=False)
@@ -101,7 +102,7 @@ def _finetune(
     found = tuner.compared(before, module) | {"batchnorm_samples": n}
     better = module if found["is_better"] else before
     path = checkpoint.finetuned_path(tuner.home, architecture)
-    checkpoint.save_state(better.state_dict(), path, facts=found | checkpoint.origin_of(tuner.home))
+    save_state(better.state_dict(), path, facts=found | checkpoint.origin_of(tuner.home))
     tuner.out.print(f"saved to {path}")
     return {**found, "path": str(path)}
 
@@ -114,10 +115,12 @@ def _finetune_int8(
     from supernet import checkpoint
     from supernet.data import take
     from supernet.quantization_aware import insert_quantizers, quantized_to_openvino
+    from supernet.study_model import example_input
+    from supernet.whole_files import write_json
 
     n = min(CALIBRATION_SAMPLES, tuner.study.search.calibration_samples)
     samples = tuner.images(take(tuner.splits.train, n))
-    example = tuner.images(checkpoint.example_input(tuner.study))
+    example = tuner.images(example_input(tuner.study))
     quantized = insert_quantizers(module, samples)  # type: ignore[arg-type]
     models = [quantized_to_openvino(quantized, example)]
     tuner.train(quantized, teacher, f"quantisation-aware training {architecture}", exact=True)
@@ -126,7 +129,7 @@ def _finetune_int8(
     folder = checkpoint.finetuned_path(tuner.home, architecture).with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     ov.save_model(models[found["is_better"]], folder / "model.xml", compress_to_fp16=False)
-    checkpoint.write_json(found | checkpoint.origin_of(tuner.home), folder / "card.json")
+    write_json(found | checkpoint.origin_of(tuner.home), folder / "card.json")
     tuner.out.print(f"saved to {folder}")
     return {**found, "path": str(folder)}
 

@@ -12,6 +12,7 @@ from supernet.errors import OvnasError
 from supernet.study import Study
 from supernet.training import Fit
 from supernet.training_log import TrainingLog
+from supernet.whole_files import load_state, save_state
 
 __all__ = ["Keeper"]
 
@@ -47,7 +48,7 @@ class Keeper:
             self._read(study)
 
     def _read(self, study: Study) -> None:
-        self._tensors, kept = checkpoint.load_state(self.path)
+        self._tensors, kept = load_state(self.path)
         if kept.get("schema_version") != SCHEMA_VERSION:
             raise OvnasError(
                 f"{self.path} has schema {kept.get('schema_version')}, but this version reads "
@@ -100,7 +101,7 @@ class Keeper:
                 "phase": phase,
                 "fit": state,
             }
-            checkpoint.save_state(tensors, self.path, facts=facts)
+            save_state(tensors, self.path, facts=facts)
 
     def save_if_due(self, phase: int, fit: Fit) -> None:
         """Saves if the study's minutes have gone by since the last time."""

@@ -38,8 +38,8 @@ def main(argv: list[str] | None = None) -> int:
 def show(arguments: argparse.Namespace) -> dict[str, Any]:
     """Traces the model, prints its space and writes the page; returns the figures."""
     study = _study(arguments)
-    from supernet.checkpoint import example_input, make_network
     from supernet.outline import outline, print_outline
+    from supernet.study_model import example_input, make_network
 
     found = outline(make_network(study), example_input(study))
     out = cli.console(arguments)

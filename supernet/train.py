@@ -91,13 +91,15 @@ def _train(
     from supernet.keeper import Keeper
     from supernet.outline import outline, print_outline
     from supernet.sandwich import StageSpace, sandwich_step, stages_of
+    from supernet.study_model import example_input, make_model, make_network
     from supernet.training import Fit, Recipe
     from supernet.training_log import TrainingLog
+    from supernet.weights import load_start, load_weights
 
     splits = load_splits(study)
     start = time.monotonic()
     _require_classifier(study, splits.n_classes)
-    stages = stages_of(checkpoint.make_network(study).space, study.train)  # before hours of pre-training
+    stages = stages_of(make_network(study).space, study.train)  # before hours of pre-training
     for left_out in (stage for stage in study.train.all_stages if stage not in stages):
         out.print(f"stage {', '.join(left_out.open)}: left out, for this space has nothing of that to choose")
     if arguments.force:
@@ -117,18 +119,18 @@ def _train(
     seconds_before = keeper.facts.get("seconds", 0.0)
     if keeper.has_kept:
         out.print("going on with the interrupted training")
-    model = checkpoint.make_model(study)
+    model = make_model(study)
     if arguments.weights:
-        checkpoint.load_weights(model, arguments.weights)
+        load_weights(model, arguments.weights)
     if arguments.start_from:
         if study.model.weights:
             raise OvnasError("[model] weights is the pre-trained model; leave it out for --start-from")
-        fresh = checkpoint.load_start(model, arguments.start_from)
+        fresh = load_start(model, arguments.start_from)
         out.print(f"pre-training starts from {arguments.start_from}, with new {', '.join(fresh)}")
     compute = _compute(study, model, splits, keeper, out, world)
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
-    network = generate(model, checkpoint.example_input(study), study.space)
-    print_outline(outline(network, checkpoint.example_input(study)), study.name, out)
+    network = generate(model, example_input(study), study.space)
+    print_outline(outline(network, example_input(study)), study.name, out)
     n = min(JUDGED_BATCHNORM_SAMPLES, len(splits.train))  # type: ignore[arg-type]
     out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
     model = compute.module(model).eval()
@@ -323,11 +325,11 @@ def _thinned(images: Images) -> Images:
 
 def _require_classifier(study: Study, n_classes: int) -> None:
     """Refuses a model that cannot be traced, or has other outputs, before any training."""
-    from supernet import checkpoint
     from supernet.errors import OvnasError
     from supernet.graph import trace
+    from supernet.study_model import example_input, make_model
 
-    traced = trace(checkpoint.make_model(study), checkpoint.example_input(study))
+    traced = trace(make_model(study), example_input(study))
     output = next(node for node in traced.module.graph.nodes if node.op == "output")
     shape = traced.shapes[output.name]
     if shape != (1, n_classes):

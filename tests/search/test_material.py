@@ -11,8 +11,9 @@ from search.finalists import build
 from search.material import Material
 from search.problem import Candidate
 from supernet.batchnorm import Reestimator, reestimate
-from supernet.checkpoint import finetuned_path, origin_of, save_state
+from supernet.checkpoint import finetuned_path, origin_of
 from supernet.data import Splits
+from supernet.whole_files import save_state
 
 TARGET = {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
 

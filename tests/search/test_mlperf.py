@@ -12,11 +12,11 @@ from search import mlperf, mlperf_v20
 from search.finalists import int8_hits
 from search.loadgen_log import read_predictions
 from supernet import OvnasError, Study, cli
-from supernet.checkpoint import example_input, make_model
 from supernet.data import load_splits, take
 from supernet.int8 import quantize, to_openvino
 from supernet.pixels import resized
 from supernet.resized import ResizedImages
+from supernet.study_model import example_input, make_model
 
 
 @pytest.fixture(scope="module")

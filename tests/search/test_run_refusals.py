@@ -14,7 +14,7 @@ from profiling.machine import read_machine, read_target
 from profiling.plan import Plan
 from search import run
 from supernet import Study
-from supernet.checkpoint import make_network
+from supernet.study_model import make_network
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -11,10 +11,10 @@ from torch import nn
 
 import supernet
 from supernet import SpaceSection, Study
-from supernet.checkpoint import example_input, make_model, make_network
 from supernet.int8 import quantize, to_openvino
 from supernet.sliced import SlicedGraphs
 from supernet.stand_in import fill_trivial
+from supernet.study_model import example_input, make_model, make_network
 from tests.supernet.families import FAMILIES
 
 

@@ -12,7 +12,7 @@ MODEL = '[model]\nfactory = "package.module:function"\ninput_shape = [3, 32, 32]
 
 @pytest.mark.parametrize("name", shipped_studies())
 def test_shipped_studies_load_and_can_be_made(name):
-    from supernet.checkpoint import example_input, make_model
+    from supernet.study_model import example_input, make_model
 
     study = Study.load(name)
     assert study.name == name

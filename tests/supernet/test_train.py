@@ -9,9 +9,10 @@ import shutil
 import pytest
 from safetensors import SafetensorError
 
-from supernet import Study, checkpoint, train
-from supernet.checkpoint import load_supernet, make_model
+from supernet import Study, train, whole_files
+from supernet.checkpoint import load_supernet
 from supernet.keeper import Keeper
+from supernet.study_model import make_model
 
 NAMES = {"pretrained.safetensors", "supernet.safetensors", "supernet.json"}
 LOG = "training.csv"
@@ -292,7 +293,7 @@ def test_another_number_of_classes(capsys, tmp_path, write_study):
 def test_a_full_disk_leaves_the_old_files(trained, capsys, monkeypatch, name):
     folder, options = trained
     before = files(folder)
-    save_file, write_text = checkpoint.save_file, type(folder).write_text
+    save_file, write_text = whole_files.save_file, type(folder).write_text
 
     def save(state, path, *args, **kwargs):
         if path.name.startswith(name):
@@ -306,7 +307,7 @@ def test_a_full_disk_leaves_the_old_files(trained, capsys, monkeypatch, name):
             raise OSError(errno.ENOSPC, "No space left on device", str(self))
         return write_text(self, *args, **kwargs)
 
-    monkeypatch.setattr(checkpoint, "save_file", save)
+    monkeypatch.setattr(whole_files, "save_file", save)
     monkeypatch.setattr(type(folder), "write_text", write)
     assert train.main([*options, "--force", "--seed", "1"]) == 2
     err = capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""Weights that a user brings: read without running any code, held against the model key by key."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from supernet.errors import OvnasError
+
+__all__ = ["load_start", "load_weights"]
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Loads a .safetensors file, or a .pth one without running any code that it may hold.
+
+    Raises OvnasError for a missing or unreadable file and lists the keys that do not fit.
+    """
+    state = _read_weights(path)
+    faults = _misfits(model, state)
+    if any(faults.values()):
+        raise OvnasError(f"{path} does not fit the model: {_listed(faults)}")
+    model.load_state_dict(state, strict=False)
+
+
+def load_start(model: nn.Module, path: Path) -> list[str]:
+    """Loads the weights of the same network for other classes: all but its last layer, which stays as it is.
+
+    Returns the keys that stay. Raises OvnasError as `load_weights` does, for keys of other layers.
+    """
+    state = _read_weights(path)
+    last = [name for name, module in model.named_modules() if module._parameters][-1]
+    own = {f"{last}.{name}" if last else name for name in model.get_submodule(last).state_dict()}
+    state = {name: value for name, value in state.items() if name not in own}
+    faults = _misfits(model, state)
+    faults["missing"] = [name for name in faults["missing"] if name not in own]
+    if any(faults.values()):
+        raise OvnasError(f"{path} does not fit the model, its last layer ({last}) aside: {_listed(faults)}")
+    model.load_state_dict(state, strict=False)
+    return sorted(own)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise OvnasError(f"there is no weights file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise OvnasError(f"{path} cannot be read as weights: {error}") from None
+    except Exception:  # torch's own words advise to run the file's code
+        raise OvnasError(
+            f"{path} holds more than tensors and is not loaded; save model.state_dict() alone"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise OvnasError(f"{path} must hold a state dict, tensors by name, but holds something else")
+    return state
+
+
+def _misfits(model: nn.Module, state: dict[str, Tensor]) -> dict[str, list[str]]:
+    """The keys that do not fit, by what is wrong with them."""
+    own = model.state_dict()
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    return {
+        "missing": sorted(set(own) - set(state) - counters),
+        "unknown": sorted(set(state) - set(own)),
+        "of another shape": sorted(n for n in set(own) & set(state) if own[n].shape != state[n].shape),
+    }
+
+
+def _listed(faults: dict[str, list[str]]) -> str:
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
