@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernet import cli
+from supernet.replacing import replacing
 from supernet.study import Study
 
 if TYPE_CHECKING:
@@ -302,9 +303,8 @@ def _write_csv(evaluations: Sequence[Evaluation], names: Sequence[str], data: Da
         table[f"{evaluation.name}_us"] = evaluation.predicted
         table[f"{evaluation.name}_low_us"] = evaluation.low
         table[f"{evaluation.name}_high_us"] = evaluation.high
-    partial = path.with_name(path.name + ".partial")
-    table.to_csv(partial, index=False)
-    partial.replace(path)
+    with replacing(path) as (partial,):
+        table.to_csv(partial, index=False)
 
 
 def _verdict(judgements: Sequence[Judgement]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from profiling.record import NetworkRecord
 from supernet.errors import OvnasError
+from supernet.replacing import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,13 +72,8 @@ def write_table(table: pd.DataFrame, path: Path, kind: str) -> None:
     write, is_ours = FORMATS[kind]
     if path.exists() and not (path.is_file() and is_ours(path, table)):
         raise OvnasError(f"{path} exists and is no {kind} export of kernels; give another file with --to")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with replacing(path) as (partial,):
         write(table, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from profiling.kernel import Kernel
 from supernet.errors import OvnasError
+from supernet.replacing import replacing
 
 __all__ = ["APPLICATION_ID", "KERNEL_COLUMNS", "SCHEMA_VERSION", "create_file", "open_file"]
 
@@ -47,18 +47,16 @@ CREATE TABLE kernels (
 
 def create_file(path: Path, meta: dict[str, Any]) -> None:
     """Writes a new file with `meta` and no networks, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    with _plain_errors(path, sqlite3.connect(partial)) as connection:
-        columns = ", ".join(f"{name} NOT NULL" for name in KERNEL_COLUMNS)
-        connection.executescript(_SCHEMA.format(columns=columns))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        rows = [(key, json.dumps(value)) for key, value in meta.items()]
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
-        connection.commit()
-    os.replace(partial, path)
+    with replacing(path) as (partial,):
+        partial.unlink(missing_ok=True)  # of a process that was killed
+        with _plain_errors(path, sqlite3.connect(partial)) as connection:
+            columns = ", ".join(f"{name} NOT NULL" for name in KERNEL_COLUMNS)
+            connection.executescript(_SCHEMA.format(columns=columns))
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            rows = [(key, json.dumps(value)) for key, value in meta.items()]
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+            connection.commit()
 
 
 @contextmanager

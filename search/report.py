@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.table import print_summary
 from supernet import cli
+from supernet.replacing import replacing
 from supernet.study import Study
 
 if TYPE_CHECKING:
@@ -114,10 +114,8 @@ def write_picture(
     """The front as a PNG file, written whole or not at all."""
     from search.pictures import front_picture
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    front_picture(outcome, candidates, front).savefig(partial, format="png", dpi=DPI)
-    os.replace(partial, path)
+    with replacing(path) as (partial,):
+        front_picture(outcome, candidates, front).savefig(partial, format="png", dpi=DPI)
 
 
 if __name__ == "__main__":

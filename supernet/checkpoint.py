@@ -14,13 +14,13 @@ from supernet.architecture import Architecture
 from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.generation import generate
+from supernet.replacing import replacing
 from supernet.space import Space
 from supernet.study import Study
 from supernet.study_model import example_input, make_model
 from supernet.weights import load_weights
 from supernet.whole_files import (
     load_state,
-    replacing,
     save_state,
     write_json,
     write_partial_json,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import io
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from supernet.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,17 +125,15 @@ class Page:
 
     def write(self, path: Path) -> None:
         """Writes the page whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(
+        text = (
             "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
             "<meta name='viewport' content='width=device-width, initial-scale=1'>"
             "<link rel='icon' href='data:,'>"
             f"<title>{html.escape(self.title)}</title><style>{_STYLE}</style></head>"
-            f"<body><main>{''.join(self._parts)}</main></body></html>\n",
-            encoding="utf-8",
+            f"<body><main>{''.join(self._parts)}</main></body></html>\n"
         )
-        os.replace(partial, path)
+        with replacing(path) as (partial,):
+            partial.write_text(text, encoding="utf-8")
 
     def _svg(self, figure: Figure) -> str:
         self._n_figures += 1

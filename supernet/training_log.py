@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from supernet.replacing import replacing
 
 __all__ = ["Row", "TrainingLog"]
 
@@ -48,10 +49,8 @@ class TrainingLog:
         writer = csv.DictWriter(text, [f.name for f in fields(Row)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        os.replace(partial, self.path)
+        with replacing(self.path) as (partial,):
+            partial.write_text(text.getvalue(), encoding="utf-8")
         self._write_events(row)
 
     def _write_events(self, row: Row) -> None:

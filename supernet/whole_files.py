@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from supernet.errors import OvnasError
+from supernet.replacing import replacing
 
-__all__ = ["load_state", "replacing", "save_state", "write_json", "write_partial_json", "write_partial_state"]
+__all__ = ["load_state", "save_state", "write_json", "write_partial_json", "write_partial_state"]
 
 HEADER = "ovnas"
 
@@ -44,21 +42,6 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise OvnasError(f"{path} is damaged: {error}") from None
-
-
-@contextmanager
-def replacing(*paths: Path) -> Iterator[list[Path]]:
-    """Partial files to write, which become `paths` together, or vanish on an error."""
-    partials = [path.with_name(path.name + ".partial") for path in paths]
-    try:
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        yield partials
-        for partial, path in zip(partials, paths, strict=True):
-            os.replace(partial, path)
-    finally:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
 
 
 def write_partial_json(value: Any, path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from supernet import whole_files
+from supernet import replacing
 from supernet.whole_files import write_json
 
 
@@ -17,7 +17,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     write_json({"a": 1}, path)
     with pytest.raises(TypeError):
         write_json({"a": object()}, path)
-    monkeypatch.setattr(whole_files.os, "replace", full_disk)
+    monkeypatch.setattr(replacing.os, "replace", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_json({"a": 2}, path)
     assert json.loads(path.read_text()) == {"a": 1}
