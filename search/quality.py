@@ -94,12 +94,13 @@ class ValidationAccuracy(Quality):
         self.evaluations = Evaluations(cache)
 
     def of(self, architecture: Architecture) -> float:
+        from supernet.int8 import fold_batchnorm
         from supernet.resized import images_of
 
         def judge() -> float:
             space = self.reestimator.network.space
             images = images_of(space, architecture, self.images)
-            return _accuracy(self.reestimator.extract(architecture), images)
+            return _accuracy(fold_batchnorm(self.reestimator.extract(architecture)), images)
 
         return self._kept(str(architecture), judge)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from supernet.architecture import Architecture
@@ -29,36 +29,46 @@ def reestimate(module: nn.Module, images: Tensor, *, batch_size: int = 128) -> i
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     sums: dict[nn.Module, tuple[Tensor, Tensor, int]] = {}
 
-    def record(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0].detach().double()
-        axes = [d for d in range(x.ndim) if d != 1]
-        zero = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-        total, squares, n = sums.get(norm, (zero, zero, 0))
-        n += x.numel() // x.shape[1]
-        sums[norm] = (total + x.sum(axes), squares + x.square().sum(axes), n)
+    def record(norm: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """With a momentum of 1 a BatchNorm's statistics are the batch's own, which it has just computed."""
+        n = output.numel() // output.shape[1]
+        mean, unbiased = (value.double() for value in _statistics(norm))
+        zero = torch.zeros_like(mean)
+        total, squares, n_before = sums.get(norm, (zero, zero, 0))
+        squares = squares + (n - 1) * unbiased + n * mean.square()
+        sums[norm] = (total + n * mean, squares, n_before + n)
 
     module.eval()
-    handles = [norm.register_forward_pre_hook(record) for norm in norms]
-    momenta = [norm.momentum for norm in norms]
+    handles = [norm.register_forward_hook(record) for norm in norms]
+    before = [(norm.momentum, [value.clone() for value in _statistics(norm)]) for norm in norms]
+    found: dict[nn.Module, list[Tensor]] = {}
     try:
         for norm in norms:
+            norm.reset_running_stats()  # a damaged one would stay so
             norm.train()
-            norm.momentum = 0.0
+            norm.momentum = 1.0
         with torch.no_grad():
             for batch in torch.tensor_split(images, max(1, len(images) // batch_size)):
                 module(batch)
+        for one, (total, squares, n) in sums.items():
+            mean = total / n
+            found[one] = [mean, (squares / n - mean**2).clamp_min(0) * (n / max(1, n - 1))]
     finally:
-        for norm, handle, momentum in zip(norms, handles, momenta, strict=True):
+        for norm, handle, (momentum, earlier) in zip(norms, handles, before, strict=True):
             handle.remove()
             norm.momentum = momentum
+            for value, new in zip(_statistics(norm), found.get(norm, earlier), strict=True):
+                value.copy_(new)
         module.eval()
-    for norm in norms:
-        if norm in sums and norm.running_mean is not None and norm.running_var is not None:
-            total, squares, n = sums[norm]
-            mean = total / n
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_((squares / n - mean**2).clamp_min(0) * (n / max(1, n - 1)))
     return len(images)
+
+
+def _statistics(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a BatchNorm that has them."""
+    assert isinstance(norm, _BatchNorm)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var
 
 
 class Reestimator:
@@ -79,7 +89,7 @@ class Reestimator:
         """Images that the statistics are averages over."""
         return len(self.images)
 
-    def extract(self, architecture: Architecture) -> nn.Module:
+    def extract(self, architecture: Architecture) -> fx.GraphModule:
         """A plain module of its own, in evaluation mode."""
         module = self.network.extract(architecture)
         buffers = dict(module.named_buffers())

@@ -19,7 +19,7 @@ def test_one_layer_has_the_closed_form(n, batch_size):
     torch.testing.assert_close(norm.running_var, pixels.var(1).float())
     assert norm.momentum == 0.1
     assert not norm.training
-    assert not norm._forward_pre_hooks
+    assert not norm._forward_hooks
 
 
 def test_order_of_the_samples_does_not_matter():
@@ -74,7 +74,7 @@ def test_a_failed_run_leaves_the_module_as_it_was():
     with pytest.raises(RuntimeError):
         reestimate(model, torch.randn(4, 3, 2, 2))
     assert model[0].momentum == 0.1
-    assert not model[0]._forward_pre_hooks
+    assert not model[0]._forward_hooks
     assert not model.training
     assert torch.equal(model[0].running_mean, torch.zeros(3))
 
