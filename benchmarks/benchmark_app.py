@@ -29,13 +29,15 @@ def main() -> None:
 
     from profiling.activity import read_activity
     from profiling.lock import measuring
+    from supernet.study import Study
+    from supernet.study_model import make_graphs
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="resnet50")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     activity = read_activity()
-    graphs = make_graphs(arguments.study)
+    graphs = make_graphs(Study.load(arguments.study))
     rng = np.random.default_rng(arguments.seed)
     space = graphs.space
     architectures = [space.largest, space.smallest, *(space.sample(rng) for _ in range(NETWORKS - 2))]
@@ -67,19 +69,6 @@ TARGETS: tuple[dict[str, Any], ...] = (
     {"mode": "latency", "threads": 1, "streams": 1, "batch": 1},
     {"mode": "throughput", "threads": 2, "streams": 2, "batch": 1},
 )
-
-
-def make_graphs(study_name: str) -> Any:
-    """The INT8 graphs of a study's space."""
-    import torch
-
-    from supernet.sliced import SlicedGraphs
-    from supernet.study import Study
-    from supernet.study_model import example_input, make_network
-
-    study = Study.load(study_name)
-    noise = torch.randn(4, *study.model.input_shape, generator=torch.Generator().manual_seed(0))
-    return SlicedGraphs(make_network(study), example_input(study), noise)
 
 
 def compare(file: Path, target: dict[str, Any]) -> dict[str, Any]:

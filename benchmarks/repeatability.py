@@ -150,8 +150,6 @@ def be_busy() -> NoReturn:
 def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
     """Levels of every round: `own`, `before`, `after`, `place`, `flagged`, each of shape (NETWORKS,
     n_rounds) with NaN where a block had fewer rounds; `mean` and `median` as other levels; `anchor_us`."""
-    import torch
-
     from profiling.block import even_blocks, time_block
     from profiling.budget import BLOCK
     from profiling.coverage import space_filling
@@ -160,14 +158,12 @@ def measure(study_name: str, seed: int) -> dict[str, NDArray[Any]]:
     from profiling.machine import read_target
     from profiling.preparation import Bench
     from profiling.timing import EXTRA_ROUNDS, ROUNDS
-    from supernet.sliced import SlicedGraphs
     from supernet.study import Study
-    from supernet.study_model import example_input, make_network
+    from supernet.study_model import make_graphs
 
     study = Study.load(study_name)
-    noise = torch.randn(4, *study.model.input_shape, generator=torch.Generator().manual_seed(0))
     target = read_target(study.target)
-    graphs = SlicedGraphs(make_network(study), example_input(study, batch=target["batch"]), noise)
+    graphs = make_graphs(study, batch=target["batch"])
     bench, level = Bench(graphs, target), level_of(target)
     chosen = list(itertools.islice(space_filling(graphs.space, np.random.default_rng(5)), 2, NETWORKS + 2))
     rng = np.random.default_rng(seed)

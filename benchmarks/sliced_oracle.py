@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from results_file import write_result
 from torch import Tensor
 
@@ -33,7 +32,7 @@ from profiling.timing import interleave, ratio
 from supernet import ElasticNetwork, Study, quantize, to_openvino
 from supernet.resized import images_of
 from supernet.sliced import SlicedGraphs
-from supernet.study_model import example_input, make_network
+from supernet.study_model import example_input, make_network, noise
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 NETWORKS, BLOCK, ROUNDS = 20, 5, 24
 # Compiles of each graph that are timed.
 COPIES = 3
-CALIBRATION_SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,7 @@ def measure(study: Study, n: int, rounds: int, rng: np.random.Generator) -> list
     """`n` architectures of a space-filling sample, a few of them in memory at a time."""
     target = read_target(study.target)
     network, example = make_network(study), example_input(study, batch=target["batch"])
-    samples = torch.randn(
-        CALIBRATION_SAMPLES * target["batch"],
-        *study.model.input_shape,
-        generator=torch.Generator().manual_seed(0),
-    )
+    samples = noise(study, batch=target["batch"])
     start = time.perf_counter()
     bench = Bench(SlicedGraphs(network, example, samples), target)
     print(f"maximal network converted, quantised and planned in {time.perf_counter() - start:.1f} s")

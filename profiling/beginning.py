@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["set_up", "warn_of_unfit"]
 
-CALIBRATION_SAMPLES = 8
-
 
 def warn_of_unfit(study: Study, out: Console) -> list[Finding]:
     """Prints what makes this machine unfit for measuring, with the remedy; to be called before any work, for
@@ -34,24 +32,16 @@ def warn_of_unfit(study: Study, out: Console) -> list[Finding]:
 def set_up(study: Study, out: Console, *, is_new: bool) -> tuple[Bench, dict[str, Any]]:
     """The bench for this machine, and what the store must agree with; for a new store, all it begins
     with."""
-    import torch
-
     from profiling.machine import read_machine, read_target
     from profiling.peak import measure_peak
     from profiling.preparation import Bench, measure_overhead_us
     from profiling.properties import effective_properties, tiny_model
     from profiling.target import compile_model
-    from supernet.sliced import SlicedGraphs
-    from supernet.study_model import example_input, make_network
+    from supernet.study_model import make_graphs
 
     machine, target = read_machine(), read_target(study.target)
     with out.status("converting and quantising the maximal network"):
-        network = make_network(study)
-        example = example_input(study, batch=target["batch"])
-        generator = torch.Generator().manual_seed(0)
-        n = CALIBRATION_SAMPLES * target["batch"]
-        samples = torch.randn(n, *study.model.input_shape, generator=generator)
-        bench = Bench(SlicedGraphs(network, example, samples), target)
+        bench = Bench(make_graphs(study, batch=target["batch"]), target)
     meta: dict[str, Any] = {
         "study": study.name,
         "machine": machine,

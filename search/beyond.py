@@ -40,7 +40,6 @@ SPACES = {
 # Fewer MACs are trivially faster, so the budget is to be used: most of it, or all but a rest.
 LEAST_SHARES = (0.9, 0.98)
 CANDIDATES = 4
-CALIBRATION_SAMPLES = 8
 ROUNDS = 30  # of the choice, that one copy of each is enough for
 
 
@@ -141,19 +140,14 @@ def make_graphs(
     `max_dropped` in place of the study's."""
     import dataclasses
 
-    import torch
-
-    from supernet.sliced import SlicedGraphs
-    from supernet.study_model import example_input, make_network
+    from supernet import study_model
 
     study = Study.load(study_name)
     if weights is not None:
         study = dataclasses.replace(study, model=dataclasses.replace(study.model, weights=str(weights)))
     if max_dropped is not None:
         study = dataclasses.replace(study, space=dataclasses.replace(study.space, max_dropped=max_dropped))
-    generator = torch.Generator().manual_seed(0)
-    samples = torch.randn(CALIBRATION_SAMPLES, *study.model.input_shape, generator=generator)
-    return SlicedGraphs(make_network(study), example_input(study), samples)
+    return study_model.make_graphs(study)
 
 
 def load_predictor(folder: Path) -> SavedPredictor:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Material", "load_material"]
 
-SYNTHETIC_CALIBRATION_SAMPLES = 16
-
 
 @dataclass(frozen=True)
 class Material:
@@ -66,21 +64,19 @@ def load_material(
 ) -> tuple[Material, Quality]:
     """The study's trained super-network and its validation accuracy; for a study without data the untrained
     one, and MACs as the declared stand-in. Raises OvnasError where nothing was trained."""
-    import torch
-
     from supernet.batchnorm import Reestimator
     from supernet.checkpoint import load_supernet
     from supernet.data import load_splits, take
-    from supernet.study_model import example_input, make_network, make_stand_in
+    from supernet.study_model import example_input, make_network, make_stand_in, noise
     from supernet.train import BATCHNORM_SAMPLES
 
     example = example_input(study, batch=target["batch"])
     if study.data.name == "none":
         network = make_network(study)
-        generator = torch.Generator().manual_seed(0)
-        n = SYNTHETIC_CALIBRATION_SAMPLES * target["batch"]
-        noise = torch.randn(n, *study.model.input_shape, generator=generator)
-        return Material(network, make_stand_in(study), None, None, noise, example, None), Macs(network.space)
+        samples = noise(study, batch=target["batch"])
+        return Material(network, make_stand_in(study), None, None, samples, example, None), Macs(
+            network.space
+        )
     supernet = runs_dir / study.name / "supernet"
     network, pretrained = load_supernet(study, supernet)
     splits = load_splits(study)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,25 @@ from supernet.stand_in import fill_trivial
 from supernet.study import Study
 from supernet.weights import load_weights
 
-__all__ = ["example_input", "make_model", "make_network", "make_stand_in"]
+if TYPE_CHECKING:
+    from supernet.sliced import SlicedGraphs
+
+__all__ = ["example_input", "make_graphs", "make_model", "make_network", "make_stand_in", "noise"]
+
+NOISE_BATCHES = 8
 
 
 def example_input(study: Study, *, batch: int = 1) -> Tensor:
     """A fixed random input of the study's shape, (batch, C, H, W)."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(batch, *study.model.input_shape, generator=generator)
+
+
+def noise(study: Study, *, batch: int = 1) -> Tensor:
+    """NOISE_BATCHES batches of fixed random images, to calibrate what is only to be fast: latency does not
+    depend on ranges."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(NOISE_BATCHES * batch, *study.model.input_shape, generator=generator)
 
 
 def make_model(study: Study) -> nn.Module:
@@ -59,3 +71,10 @@ def make_stand_in(study: Study) -> nn.Module:
 def make_network(study: Study) -> ElasticNetwork:
     """The super-network of the stand-in."""
     return generate(make_stand_in(study), example_input(study), study.space)
+
+
+def make_graphs(study: Study, *, batch: int = 1) -> SlicedGraphs:
+    """INT8 graphs of the stand-in's sub-networks. Raises as `SlicedGraphs`."""
+    from supernet.sliced import SlicedGraphs
+
+    return SlicedGraphs(make_network(study), example_input(study, batch=batch), noise(study, batch=batch))
