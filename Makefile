@@ -33,8 +33,8 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	@echo "== all tests (some minutes; make test-fast leaves out the slow ones)"
-	@for part in tests/test_readme.py tests/supernet/test_t*.py "tests/supernet --ignore-glob=*/test_t*.py" \
-		tests/profiling tests/predictor tests/search; do \
+	@for part in tests/test_readme.py tests/supernet/test_t*.py "-n 2 tests/supernet --ignore-glob=*/test_t*.py" \
+		tests/profiling "-n 2 tests/predictor" tests/search; do \
 		echo "== $$part"; $(BIN)/python -m pytest $$part || exit 1; \
 	done
 
