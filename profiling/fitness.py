@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from supernet.vnni import has_vnni
+
 __all__ = ["Finding", "find_unfit"]
 
 Facts = dict[str, Any]
@@ -41,7 +43,7 @@ def find_unfit(facts: Facts, threads: int = 1) -> list[Finding]:
 
 def _instructions(facts: Facts, threads: int) -> Iterator[Finding]:
     flags = facts.get("flags")
-    if flags is not None and not {"avx512_vnni", "avx_vnni", "amx_int8"} & set(flags):
+    if flags is not None and not has_vnni(flags):
         yield Finding(
             "warning",
             "no VNNI: INT8 may be slower than FP32 here, and pairs of u8*s8 products saturate at 16 bits, "

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from profiling import cpu
-from supernet import cli
+from supernet import cli, vnni
 from supernet.errors import OvnasError
 from supernet.study import Study, TargetSection
 
@@ -142,7 +142,7 @@ def _within_quota(cpus: int) -> int:
 
 def has_vnni(machine: dict[str, Any]) -> bool:
     """Whether INT8 dot products are accelerated."""
-    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(machine["flags"]))
+    return vnni.has_vnni(machine["flags"])
 
 
 def conditions(machine: dict[str, Any], target: dict[str, Any]) -> str:

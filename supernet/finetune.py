@@ -116,12 +116,14 @@ def _finetune_int8(
     from supernet.data import take
     from supernet.quantization_aware import insert_quantizers, quantized_to_openvino
     from supernet.study_model import example_input
+    from supernet.vnni import this_cpu_has_vnni
     from supernet.whole_files import write_json
 
     n = min(CALIBRATION_SAMPLES, tuner.study.search.calibration_samples)
     samples = tuner.images(take(tuner.splits.train, n))
     example = tuner.images(example_input(tuner.study))
-    quantized = insert_quantizers(module, samples)  # type: ignore[arg-type]
+    half_range = not this_cpu_has_vnni()
+    quantized = insert_quantizers(module, samples, half_range=half_range)  # type: ignore[arg-type]
     models = [quantized_to_openvino(quantized, example)]
     tuner.train(quantized, teacher, f"quantisation-aware training {architecture}", exact=True)
     models.append(quantized_to_openvino(quantized, example))
@@ -129,7 +131,8 @@ def _finetune_int8(
     folder = checkpoint.finetuned_path(tuner.home, architecture).with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     ov.save_model(models[found["is_better"]], folder / "model.xml", compress_to_fp16=False)
-    write_json(found | checkpoint.origin_of(tuner.home), folder / "card.json")
+    facts = found | {"half_range_weights": half_range} | checkpoint.origin_of(tuner.home)
+    write_json(facts, folder / "card.json")
     tuner.out.print(f"saved to {folder}")
     return {**found, "path": str(folder)}
 

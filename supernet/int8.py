@@ -126,9 +126,16 @@ def quantize(
             subset_size=n_batches,
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 disable_bias_correction=fast,
-                overflow_fix=nncf.OverflowFix.ENABLE if half_range else nncf.OverflowFix.FIRST_LAYER,
+                overflow_fix=overflow_fix(half_range),
             ),
         )
+
+
+def overflow_fix(half_range: bool) -> Any:
+    """NNCF's word for it; its default without."""
+    import nncf
+
+    return nncf.OverflowFix.ENABLE if half_range else nncf.OverflowFix.FIRST_LAYER
 
 
 def fold_batchnorm(module: fx.GraphModule) -> fx.GraphModule:

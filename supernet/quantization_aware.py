@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from supernet.errors import OvnasError
-from supernet.int8 import fold_batchnorm
+from supernet.int8 import fold_batchnorm, overflow_fix
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -36,11 +36,12 @@ class _Plain(nn.Module):
         return self.traced(x)
 
 
-def insert_quantizers(module: fx.GraphModule, samples: Tensor) -> nn.Module:
+def insert_quantizers(module: fx.GraphModule, samples: Tensor, *, half_range: bool = False) -> nn.Module:
     """A copy of the module that computes as its INT8 model will, and can be trained.
 
     BatchNorms are folded into their convolutions first, as in the model that runs: their statistics do
-    not move any more. `samples`, shape (n, C, H, W), calibrate the ranges that training begins with.
+    not move any more. `samples`, shape (n, C, H, W), calibrate the ranges that training begins with;
+    `half_range` as in `int8.quantize`.
     """
     import nncf
 
@@ -55,6 +56,7 @@ def insert_quantizers(module: fx.GraphModule, samples: Tensor) -> nn.Module:
             nncf.Dataset([sample[None] for sample in samples]),
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(samples),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow_fix(half_range)),
         )
 
 

@@ -98,14 +98,36 @@ def test_faults_are_said(trained, capsys, extra, message):
     assert err.count("\n") == 1
 
 
-def test_a_quantised_module_trains_and_computes_as_its_model(tiny_network, tiny_images):
+def test_half_a_range_is_left_to_weights_that_would_saturate(tiny_network, tiny_images):
+    """That of the first layer is so anyway, as in post-training quantisation."""
+    from supernet.quantization_aware import insert_quantizers
+
+    module = tiny_network.extract(tiny_network.space.smallest)
+    whole, half = (
+        [
+            m.scale
+            for m in insert_quantizers(module, tiny_images, half_range=half).modules()
+            if is_of_weights(m)
+        ]
+        for half in (False, True)
+    )
+    assert len(whole) >= 3
+    torch.testing.assert_close(half, [whole[0], *(2 * scale for scale in whole[1:])])
+
+
+def is_of_weights(module) -> bool:
+    return getattr(module, "per_channel", False)
+
+
+@pytest.mark.parametrize("half_range", [False, True])
+def test_a_quantised_module_trains_and_computes_as_its_model(tiny_network, tiny_images, half_range):
     """INT8 accuracy that quantisation has lost comes back: the error against the float network falls."""
     from supernet.quantization_aware import insert_quantizers, quantized_to_openvino
 
     module = tiny_network.extract(tiny_network.space.smallest)
     with torch.no_grad():
         wanted = module(tiny_images)
-    quantized = insert_quantizers(module, tiny_images)
+    quantized = insert_quantizers(module, tiny_images, half_range=half_range)
 
     def error() -> float:
         compiled = finetune._compiled(quantized_to_openvino(quantized, tiny_images[:1]))

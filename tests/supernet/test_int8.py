@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -11,18 +10,13 @@ from torch import nn
 
 from supernet import OvnasError, quantize, to_openvino
 from supernet.int8 import convert_with_taps, fold_batchnorm
+from supernet.vnni import this_cpu_has_vnni
 
 CONFIG = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
 
 
 def infer(model: ov.Model, *inputs: torch.Tensor) -> np.ndarray:
     return ov.Core().compile_model(model, "CPU", CONFIG)([x.numpy() for x in inputs])[0]
-
-
-def has_vnni() -> bool:
-    info = Path("/proc/cpuinfo")
-    flags = set(info.read_text().split()) if info.is_file() else set()
-    return bool(flags & {"avx512_vnni", "avx_vnni"})
 
 
 def test_openvino_s_output_is_torch_s(specimen, rng):
@@ -112,7 +106,7 @@ def test_quantised_output_is_near_the_original_s(quantised, tiny_images):
     assert 0 < noise < 0.05
 
 
-@pytest.mark.skipif(not has_vnni(), reason="this CPU has neither AVX512-VNNI nor AVX-VNNI")
+@pytest.mark.skipif(not this_cpu_has_vnni(), reason="this CPU has neither AVX512-VNNI nor AVX-VNNI")
 def test_convolutions_run_in_int8(quantised):
     runtime = ov.Core().compile_model(quantised[1], "CPU", CONFIG).get_runtime_model()
     kinds = [
