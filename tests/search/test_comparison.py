@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import profiling.preparation  # noqa: F401  (first, or it would keep the stand-ins that it imported)
 from search.comparison import compare
 
 TARGET = {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
