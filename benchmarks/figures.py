@@ -7,7 +7,7 @@ import sys
 
 from predictor_figures import baselines, compiled_speed, predictor_accuracy, resnet50
 from profiling_figures import benchmark_app, kill, repeatability, sliced_oracle
-from results_file import FOLDER, read, results
+from results_file import FOLDER, biases_note, read, results
 from search_figures import predictor_choice, published_ratios, search_efficiency, whole_line, within_macs
 from summary import summary
 from training_figures import accuracies, alone, strategies
@@ -55,7 +55,7 @@ def all_figures() -> str:
         ],
     }
     texts = [f"## {room}\n\n" + "\n\n".join(parts) for room, parts in rooms.items() if parts]
-    text = "\n\n".join([HEAD, *texts])
+    text = "\n\n".join([HEAD, *filter(None, [biases_note()]), *texts])
     return text.replace("](benchmarks/", "](../benchmarks/") + "\n"
 
 
@@ -76,7 +76,9 @@ def updated(text: str) -> str:
     _, tail = rest.split(END)
     first = next(iter(results("end_to_end-digits")), None)
     parts = [] if first is None else [whole_line(read(first), first.name)]
-    return "\n".join([f"{head}{BEGIN}", "\n\n".join([*parts, summary()]), f"{END}{tail}"])
+    return "\n".join(
+        [f"{head}{BEGIN}", "\n\n".join([*parts, summary(), *filter(None, [biases_note()])]), f"{END}{tail}"]
+    )
 
 
 if __name__ == "__main__":

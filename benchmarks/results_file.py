@@ -13,6 +13,16 @@ from profiling.machine import has_vnni, read_machine
 from supernet.whole_files import write_json
 
 FOLDER = Path(__file__).parent / "results"
+# Since then networks are measured with the biases and scales of trained ones (supernet/stand_in.py).
+BIASES_SINCE = "2026-11-26"
+_OF_SPEED = (
+    "end_to_end",
+    "repeatability",
+    "sliced_oracle",
+    "benchmark_app",
+    "predictor_accuracy",
+    "mlperf_v20",
+)
 
 
 def write_result(name: str, value: dict[str, Any], *, activity: dict[str, Any] | None = None) -> Path:
@@ -33,6 +43,24 @@ def write_result(name: str, value: dict[str, Any], *, activity: dict[str, Any] |
 def read(path: Path) -> dict[str, Any]:
     """A result."""
     return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def lacks_biases(value: dict[str, Any]) -> bool:
+    """Whether a result is of the time when untrained networks were measured, whose biases OpenVINO drops."""
+    return str(value["date"]) < BIASES_SINCE
+
+
+def biases_note() -> str:
+    """What the reader of speeds is to know, while there are such results; or nothing."""
+    old = [p for name in _OF_SPEED for p in results(name) if lacks_biases(read(p))]
+    if not old:
+        return ""
+    return (
+        f"{len(old)} files of speeds are of before {BIASES_SINCE}: what they measured were untrained "
+        "networks, whose biases OpenVINO drops, so that latencies there are some per cent lower than a trained "
+        "network's. Ratios and errors of prediction compare like with like, but for finalists of a search, "
+        "which have biases."
+    )
 
 
 def results(name: str) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from results_file import FOLDER, cpu_text, link, machine_text
+from results_file import FOLDER, cpu_text, lacks_biases, link, machine_text
 
 from search.comparison import COPIES
 from search.published import BASELINE, load_published
@@ -46,10 +46,10 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     picture = (FOLDER / name).with_suffix(".png")
     if picture.is_file():
         lines += ["", f"![Accuracy over latency of {value['study']}](benchmarks/results/{picture.name})"]
-    return "\n".join([*lines, "", _told(search)])
+    return "\n".join([*lines, "", _told(search, has_biases=not lacks_biases(value))])
 
 
-def _told(search: dict[str, Any]) -> str:
+def _told(search: dict[str, Any], *, has_biases: bool) -> str:
     """The fastest within one point and within the standard error, and how true the predictions were."""
     found, base = [one["measured"] for one in search["finalists"]], search["baseline"]["top1_int8"]
     parts = []
@@ -71,6 +71,10 @@ def _told(search: dict[str, Any]) -> str:
         parts.append(f"{sum(inside)} of {len(inside)} latencies lie in their 90 % interval")
     errors = [abs(_error(one, search)) for one in search["finalists"]]
     parts.append(f"predictions of finalists are off by {sum(errors) / len(errors):.1%} on the mean")
+    if not has_biases:
+        parts[-1] += (
+            ", for they came from networks without biases, which are faster than those that are built"
+        )
     if search.get("copies", 1) < COPIES:
         parts.append("intervals of this early file came from too few compiled copies and are left out")
     text = "; ".join(parts)

@@ -64,8 +64,10 @@ def make_model(study: Study) -> nn.Module:
 
 
 def make_stand_in(study: Study) -> nn.Module:
-    """The untrained model as fast as a trained one: enough for everything that concerns speed only."""
-    return fill_trivial(make_model(study))
+    """The study's model; an untrained one is made as fast as a trained one, which is enough for all that
+    concerns speed only."""
+    model = make_model(study)
+    return model if study.model.weights else fill_trivial(model)
 
 
 def make_network(study: Study) -> ElasticNetwork:

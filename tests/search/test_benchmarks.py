@@ -84,7 +84,7 @@ def figures(load_benchmark) -> ModuleType:
 
 
 def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
-    head = {name: found.value[name] for name in ("study", "machine", "target")}
+    head = {name: found.value[name] for name in ("study", "machine", "target")} | {"date": "2027-01-01"}
     search = found.value
     for one, lost, speedup in zip(
         search["finalists"], (0.02, 0.009, 0.004, 0.0), (9.0, 4.0, 2.0, 1.1), strict=True
@@ -105,6 +105,9 @@ def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
     assert "With at most one point of INT8 accuracy lost, 4.00x (3.90 to 4.10)" in text
     assert "none lost beyond the standard error of the loss, 2.00x (1.90 to 2.10)" in text
     assert "3 of 4 latencies lie in their 90 % interval" in text
+    assert "without biases" not in text
+    early = {**head, "date": "2026-11-24", "search": search, "steps_s": {"train": 60, "search": 90}}
+    assert "on the mean, for they came from networks without biases" in figures.whole_line(early, "a.json")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections import Counter
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import supernet
@@ -14,7 +16,7 @@ from supernet import SpaceSection, Study
 from supernet.int8 import quantize, to_openvino
 from supernet.sliced import SlicedGraphs
 from supernet.stand_in import fill_trivial
-from supernet.study_model import example_input, make_model, make_network
+from supernet.study_model import example_input, make_model, make_network, make_stand_in
 from tests.supernet.families import FAMILIES
 
 
@@ -60,3 +62,28 @@ def test_only_what_is_one_number_is_moved():
         assert len(after[name].unique()) == after[name].numel(), name
         assert (after[name] - before[name]).abs().max() <= 0.3
     assert all(torch.equal(value, after[name]) for name, value in fill_trivial(again).state_dict().items())
+
+
+def test_a_trained_model_stays_as_it_is(randomise):
+    model = randomise(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4)))
+    nn.init.zeros_(model[0].bias)  # by the author's will
+    before = copy.deepcopy(model.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in fill_trivial(model).state_dict().items())
+
+
+def test_named_weights_stay_as_they_are(write_study, tmp_path, randomise):
+    """A study without data exports them."""
+    study = Study.load(str(write_study(tmp_path)))
+    state = randomise(make_model(study)).state_dict()
+    for name in state:
+        if name.endswith(("bias", "running_mean")):
+            state[name].zero_()
+    save_file(state, tmp_path / "own.safetensors")
+    named = dataclasses.replace(study.model, weights=str(tmp_path / "own.safetensors"))
+    found = make_stand_in(dataclasses.replace(study, model=named)).state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in state.items())
+
+
+def test_layers_that_know_no_shape_yet_are_left_alone():
+    model = nn.Sequential(nn.LazyConv2d(4, 1), nn.BatchNorm2d(4))
+    assert len(fill_trivial(model)[1].weight.unique()) == 4
