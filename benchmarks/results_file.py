@@ -57,9 +57,9 @@ def biases_note() -> str:
         return ""
     return (
         f"{len(old)} files of speeds are of before {BIASES_SINCE}: what they measured were untrained "
-        "networks, whose biases OpenVINO drops, so that latencies there are some per cent lower than a trained "
-        "network's. Ratios and errors of prediction compare like with like, but for finalists of a search, "
-        "which have biases."
+        "networks, whose biases OpenVINO drops, so that latencies there are some per cent lower than a "
+        "trained network's. Ratios and errors of prediction compare like with like, but for finalists of a "
+        "search, which have biases."
     )
 
 

@@ -72,9 +72,7 @@ def _told(search: dict[str, Any], *, has_biases: bool) -> str:
     errors = [abs(_error(one, search)) for one in search["finalists"]]
     parts.append(f"predictions of finalists are off by {sum(errors) / len(errors):.1%} on the mean")
     if not has_biases:
-        parts[-1] += (
-            ", for they came from networks without biases, which are faster than those that are built"
-        )
+        parts[-1] += " (they came from networks without biases, which are faster than those that are built)"
     if search.get("copies", 1) < COPIES:
         parts.append("intervals of this early file came from too few compiled copies and are left out")
     text = "; ".join(parts)

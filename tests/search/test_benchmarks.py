@@ -107,7 +107,7 @@ def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
     assert "3 of 4 latencies lie in their 90 % interval" in text
     assert "without biases" not in text
     early = {**head, "date": "2026-11-24", "search": search, "steps_s": {"train": 60, "search": 90}}
-    assert "on the mean, for they came from networks without biases" in figures.whole_line(early, "a.json")
+    assert "on the mean (they came from networks without biases" in figures.whole_line(early, "a.json")
 
 
 @pytest.mark.parametrize(
