@@ -37,11 +37,12 @@ from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.generation import generate
 from supernet.keeper import Keeper
+from supernet.phase import run_phase
 from supernet.resized import images_of
 from supernet.sandwich import StageSpace, label_step, sandwich_step, stages_of, teacher_step
 from supernet.study import StageSection
 from supernet.study_model import example_input, make_model
-from supernet.train import BATCHNORM_SAMPLES, run_phase
+from supernet.train import BATCHNORM_SAMPLES
 from supernet.training import Fit, Recipe, Step, accuracy
 from supernet.training_log import TrainingLog
 from supernet.weights import load_weights

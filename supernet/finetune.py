@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from supernet.architecture import Architecture
-    from supernet.compute import Compute
     from supernet.data import Images, Splits
+    from supernet.keeper import Keeper
 
 CALIBRATION_SAMPLES = 300
 _RATE = {False: 0.01, True: 0.001}
@@ -97,12 +97,13 @@ def _finetune(
     from supernet.whole_files import save_state
 
     before = copy.deepcopy(module)
-    tuner.train(module, teacher, f"fine-tuning {architecture}", exact=False)
+    keeper = tuner.train(module, teacher, architecture, is_int8=False)
     n = reestimate(module, tuner.images(take(tuner.splits.train, BATCHNORM_SAMPLES)))
-    found = tuner.compared(before, module) | {"batchnorm_samples": n}
+    found = tuner.facts | tuner.compared(before, module) | {"batchnorm_samples": n}
     better = module if found["is_better"] else before
     path = checkpoint.finetuned_path(tuner.home, architecture)
     save_state(better.state_dict(), path, facts=found | checkpoint.origin_of(tuner.home))
+    keeper.remove()
     tuner.out.print(f"saved to {path}")
     return {**found, "path": str(path)}
 
@@ -125,14 +126,15 @@ def _finetune_int8(
     half_range = not this_cpu_has_vnni()
     quantized = insert_quantizers(module, samples, half_range=half_range)  # type: ignore[arg-type]
     models = [quantized_to_openvino(quantized, example)]
-    tuner.train(quantized, teacher, f"quantisation-aware training {architecture}", exact=True)
+    keeper = tuner.train(quantized, teacher, architecture, is_int8=True)
     models.append(quantized_to_openvino(quantized, example))
-    found = tuner.compared(*(_compiled(model) for model in models))
+    found = tuner.facts | tuner.compared(*(_compiled(model) for model in models))
     folder = checkpoint.finetuned_path(tuner.home, architecture).with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     ov.save_model(models[found["is_better"]], folder / "model.xml", compress_to_fp16=False)
     facts = found | {"half_range_weights": half_range} | checkpoint.origin_of(tuner.home)
     write_json(facts, folder / "card.json")
+    keeper.remove()
     tuner.out.print(f"saved to {folder}")
     return {**found, "path": str(folder)}
 
@@ -169,12 +171,40 @@ class _Tuner:
         self.study, self.splits, self.epochs, self.rate = study, splits, epochs, rate
         self.seed, self.home, self.out, self.images = seed, home, out, images
 
-    def train(self, module: nn.Module, teacher: nn.Module, name: str, *, exact: bool) -> None:
-        """In place; `exact`: in float32, whatever is faster."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How it was trained, for what is saved."""
+        return {"epochs": self.epochs, "learning_rate": self.rate}
+
+    def train(
+        self, module: nn.Module, teacher: nn.Module, architecture: Architecture, *, is_int8: bool
+    ) -> Keeper:
+        """In place, going on where an earlier start was interrupted; INT8 in float32, whatever is faster.
+        Returns the kept state, to be removed once the result is saved."""
+        from supernet import checkpoint
+        from supernet.data import take
+        from supernet.keeper import Keeper
+        from supernet.phase import kept_compute, run_phase
         from supernet.sandwich import teacher_step
         from supernet.training import Fit, Recipe
+        from supernet.training_log import TrainingLog
 
-        compute = self._compute(module, exact)
+        own = checkpoint.finetuned_path(self.home, architecture)
+        recipe = {"epochs": str(self.epochs), "learning rate": str(self.rate)}
+        keeper = Keeper(
+            own.with_suffix(".int8.unfinished" if is_int8 else ".unfinished"),
+            self.study,
+            self.seed,
+            TrainingLog(None),
+            origin={**checkpoint.origin_of(self.home), "weights": checkpoint.digest(own), **recipe},
+            advice="delete it to begin anew",
+        )
+        self.out.print(f"fine-tuning {architecture}")
+        if keeper.has_kept:
+            self.out.print("going on with the interrupted fine-tuning")
+        batch = self.images(take(self.splits.train, self.study.train.batch_size))
+        precision = "float32" if is_int8 else self.study.train.precision
+        compute = kept_compute(precision, module, batch, keeper)
         fit = Fit(
             module,
             self.splits.train,
@@ -185,19 +215,12 @@ class _Tuner:
             seed=(self.seed, 100),
             compute=compute,
         )
-        with cli.progress(self.out) as bar:
-            task = bar.add_task(name, total=fit.n_steps, note="")
-            for epoch in fit.epochs(lambda: bar.update(task, completed=fit.n_done)):
-                bar.update(task, completed=fit.n_done, note=f"loss {epoch.loss:.3f}")
+        run_phase(
+            fit, "INT8 fine-tuning" if is_int8 else "fine-tuning", 0, keeper, lambda: (None, None), self.out
+        )
         module.to("cpu").eval()
         teacher.to("cpu")
-
-    def _compute(self, module: nn.Module, exact: bool) -> Compute:
-        from supernet.compute import choose_compute
-        from supernet.data import take
-
-        batch = self.images(take(self.splits.train, self.study.train.batch_size))
-        return choose_compute("float32" if exact else self.study.train.precision, module, batch)
+        return keeper
 
     def compared(self, before: Any, after: Any) -> dict[str, Any]:
         """Accuracies of both on the validation and test images, and which one validates better."""

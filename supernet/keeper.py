@@ -23,8 +23,9 @@ SCHEMA_VERSION = 1
 class Keeper:
     """Saves the state of a training that consists of phases, and takes it up again.
 
-    A kept phase's state is restored by `take_up`; phases before it are over. `origin`: the digests of the
-    files that the training begins with. With several processes all read and the first one writes.
+    A kept phase's state is restored by `take_up`; phases before it are over. `origin`: what the training
+    begins with (digests of files, say); `advice`: what to do where that, or a setting, was another one. With
+    several processes all read and the first one writes.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class Keeper:
         log: TrainingLog,
         *,
         origin: dict[str, str] | None = None,
+        advice: str = "start again with --force, or take another --runs-dir",
         world: World = ALONE,
     ) -> None:
-        self.path, self.log, self.world = path, log, world
+        self.path, self.log, self.advice, self.world = path, log, advice, world
         self.made_from = {"seed": seed, "origin": origin or {}, "settings": checkpoint.settings_of(study)}
         self.minutes = study.train.checkpoint_minutes
         self.facts: dict[str, Any] = {}
@@ -56,13 +58,14 @@ class Keeper:
             )
         theirs = kept["made_from"]
         faults = checkpoint.differences(study, theirs["settings"])
+        there, now = _origins(theirs), _origins(self.made_from)
         faults += [
-            f"{name}: {theirs.get(name)!r} there, {self.made_from[name]!r} now"
-            for name in ("seed", "origin")
-            if theirs.get(name) != self.made_from[name]
+            f"{name}: {there.get(name)!r} there, {now.get(name)!r} now"
+            for name in there | now
+            if there.get(name) != now.get(name)
         ]
         if faults:
-            advice = "start again with --force, or take another --runs-dir"
+            advice = self.advice
             if checkpoint.keeps_pretraining(faults):
                 advice = "delete that file to keep the pre-trained model, or take another --runs-dir"
             raise OvnasError(
@@ -111,3 +114,7 @@ class Keeper:
     def remove(self) -> None:
         """Forgets the state: the training is over."""
         self.path.unlink(missing_ok=True)
+
+
+def _origins(made_from: dict[str, Any]) -> dict[str, Any]:
+    return {"seed": made_from["seed"], **made_from["origin"]}

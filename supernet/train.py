@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from supernet.elastic import ElasticNetwork
     from supernet.keeper import Keeper
     from supernet.sandwich import StageSpace
-    from supernet.training import Fit
 
 # Beside an earlier super-network, which stays until a new one is done.
 STATE, UNFINISHED = "training.safetensors", "unfinished"
@@ -85,11 +84,12 @@ def _train(
     study: Study, folder: Path, out: Console, arguments: argparse.Namespace, world: World
 ) -> dict[str, Any]:
     from supernet import checkpoint
-    from supernet.data import load_splits
+    from supernet.data import load_splits, take
     from supernet.errors import OvnasError
     from supernet.generation import generate
     from supernet.keeper import Keeper
     from supernet.outline import outline, print_outline
+    from supernet.phase import kept_compute, run_phase
     from supernet.sandwich import StageSpace, sandwich_step, stages_of
     from supernet.study_model import example_input, make_model, make_network
     from supernet.training import Fit, Recipe
@@ -127,7 +127,9 @@ def _train(
             raise OvnasError("[model] weights is the pre-trained model; leave it out for --start-from")
         fresh = load_start(model, arguments.start_from)
         out.print(f"pre-training starts from {arguments.start_from}, with new {', '.join(fresh)}")
-    compute = _compute(study, model, splits, keeper, out, world)
+    batch = take(splits.train, max(2, study.train.batch_size // world.size))
+    compute = kept_compute(study.train.precision, model, batch, keeper)
+    out.print(f"training on {compute.device} in {compute.precision}")
     _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
     network = generate(model, example_input(study), study.space)
     print_outline(outline(network, example_input(study)), study.name, out)
@@ -174,44 +176,6 @@ def _train(
     return {"study": study.name, **facts}
 
 
-def run_phase(
-    fit: Fit,
-    name: str,
-    phase: int,
-    keeper: Keeper,
-    judge: Callable[[], tuple[float | None, float | None]],
-    out: Console,
-) -> None:
-    """Trains one phase to its end, from where `keeper` has it, with a row of the log and a kept state
-    each epoch. `judge` gives the accuracies of the largest and the smallest."""
-    from supernet.training_log import Row
-
-    keeper.take_up(phase, fit)
-    seconds = keeper.facts.get("seconds", 0.0)
-    start = last = time.monotonic()
-    with cli.progress(out) as bar:
-        task = bar.add_task(name, total=fit.n_steps, completed=fit.n_done, note="")
-
-        def on_step() -> None:
-            bar.update(task, completed=fit.n_done)
-            keeper.facts["seconds"] = seconds + time.monotonic() - start
-            keeper.save_if_due(phase, fit)
-
-        for epoch in fit.epochs(on_step):
-            rate = fit.recipe.learning_rate * fit.recipe.factor(epoch.index + 1)
-            with fit.averaged():
-                largest, smallest = judge() if keeper.world.is_first else (None, None)
-            now = time.monotonic()
-            row = Row(name, epoch.index + 1, epoch.loss, rate, largest, smallest, round(now - last, 1))
-            last = now
-            keeper.log.add(row)
-            keeper.facts["seconds"] = seconds + now - start
-            keeper.save(phase, fit)
-            bar.update(task, completed=fit.n_done, note=str(row))
-            if not out.is_terminal:
-                out.print(f"{name}, epoch {epoch.index + 1}/{epoch.n_epochs}: {row}, {row.seconds:.0f} s")
-
-
 def _origin(study: Study, arguments: argparse.Namespace) -> dict[str, str]:
     """The digests of the files that a training begins with; nothing for none."""
     from supernet import checkpoint
@@ -232,25 +196,6 @@ def _require_same_origin(card: dict[str, Any], origin: dict[str, str], folder: P
             )
 
 
-def _compute(
-    study: Study, model: nn.Module, splits: Splits, keeper: Keeper, out: Console, world: World
-) -> Compute:
-    """Where to compute; the same again after an interruption, for precision changes the result."""
-    import torch
-
-    from supernet.compute import Compute, choose_compute
-    from supernet.data import take
-
-    if "precision" in keeper.facts and keeper.facts["device"] != "cuda" and not torch.cuda.is_available():
-        return Compute(keeper.facts["device"], keeper.facts["precision"])
-    batch = take(splits.train, max(2, study.train.batch_size // world.size))
-    compute = choose_compute(study.train.precision, model, batch)
-    precision = world.agree(compute.precision)
-    keeper.facts |= {"device": compute.device, "precision": precision}
-    out.print(f"training on {compute.device} in {precision}")
-    return Compute(compute.device, precision)  # type: ignore[arg-type]
-
-
 def _pretrain(
     model: nn.Module,
     study: Study,
@@ -263,6 +208,7 @@ def _pretrain(
 ) -> None:
     """The pre-trained model: from its weights file, from an earlier start, or trained now."""
     from supernet import checkpoint
+    from supernet.phase import run_phase
     from supernet.sandwich import label_step
     from supernet.training import Fit, Recipe, accuracy
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
 import pytest
 import torch
@@ -11,6 +13,7 @@ from supernet import Study, finetune, train
 from supernet.checkpoint import load_finetuned, load_supernet
 from supernet.data import load_splits, take
 from supernet.int8 import quantize, to_openvino
+from supernet.keeper import Keeper
 from supernet.training import accuracy
 
 
@@ -67,6 +70,35 @@ def test_fine_tuning_then_int8(trained, capsys):
     assert finetune.main([*options, "--int8"]) == 2
     assert "fine-tuned as INT8 already" in capsys.readouterr().err
     assert (Path(int8["path"]) / "model.bin").read_bytes() == before
+
+
+@pytest.mark.parametrize("int8", [[], ["--int8"]])
+def test_interrupted_fine_tuning_goes_on_to_the_same_result(trained, capsys, monkeypatch, tmp_path, int8):
+    folder, options, _, network = trained
+    architecture = network.space.sample(np.random.default_rng(3))
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for copy in (whole, broken):
+        shutil.copytree(folder / "runs/tiny/supernet", copy / "tiny/supernet")
+    options = [*options[:2], "--architecture", str(architecture), *int8]
+    expected = run(capsys, *options, "--epochs", "2", "--runs-dir", str(whole))
+
+    options += ["--runs-dir", str(broken)]
+    save = Keeper.save
+    monkeypatch.setattr(Keeper, "save", lambda *everything: save(*everything) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # after one epoch
+        finetune.main([*options, "--epochs", "2"])
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert finetune.main([*options, "--epochs", "3"]) == 2
+    err = capsys.readouterr().err
+    assert "epochs: '2' there, '3' now); delete it to begin anew" in err
+    assert err.count("\n") == 1
+    assert finetune.main([*options, "--epochs", "2"]) == 0
+    assert "going on with the interrupted fine-tuning" in capsys.readouterr().out
+    assert not list((broken / "tiny").rglob("*.unfinished"))
+    name = "model.bin" if int8 else ""
+    written = [Path(expected["path"].replace(str(whole), str(home))) / name for home in (whole, broken)]
+    assert written[0].read_bytes() == written[1].read_bytes()
 
 
 def test_weights_of_another_super_network_are_not_taken(trained, tmp_path):

@@ -232,7 +232,7 @@ def test_starts_that_are_refused(trained, write_study, tmp_path, capsys, monkeyp
         train.main([*options, "--start-from", weights])
     monkeypatch.undo()
     capsys.readouterr()
-    assert "origin: " in refused(capsys, *options)  # without it, it would be another training
+    assert "start_from: " in refused(capsys, *options)  # without it, it would be another training
     given = str(write_study(tmp_path / "given", model=f"weights = {weights!r}"))
     options = ["--study", given, "--runs-dir", str(tmp_path / "given/runs"), "--start-from", weights]
     assert "leave it out for --start-from" in refused(capsys, *options)
