@@ -16,10 +16,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from results_file import write_result
+
+if TYPE_CHECKING:
+    from profiling.target import Target
 
 SECONDS, TIMES, NETWORKS = 2, 6, 3
 
@@ -65,13 +68,13 @@ def worst(rows: list[dict[str, Any]], name: str) -> dict[str, float]:
     return {mode: max(abs(r[name]) for r in rows if r["target"]["mode"] == mode) for mode in modes}
 
 
-TARGETS: tuple[dict[str, Any], ...] = (
+TARGETS: tuple[Target, ...] = (
     {"mode": "latency", "threads": 1, "streams": 1, "batch": 1},
     {"mode": "throughput", "threads": 2, "streams": 2, "batch": 1},
 )
 
 
-def compare(file: Path, target: dict[str, Any]) -> dict[str, Any]:
+def compare(file: Path, target: Target) -> dict[str, Any]:
     """Latency in microseconds (in throughput mode: the time that an inference holds its stream) by both;
     `kept_us` is what a collection would keep of the same samples."""
     import openvino as ov
@@ -112,7 +115,7 @@ def typical_difference(ours: list[float], theirs: list[float]) -> float:
     return float(np.median(np.array(ours) / np.array(theirs)) - 1)
 
 
-def benchmark_app_us(file: Path, target: dict[str, Any]) -> float:
+def benchmark_app_us(file: Path, target: Target) -> float:
     """What benchmark_app says: its median latency in latency mode, else streams over its throughput."""
     with tempfile.TemporaryDirectory() as folder:
         command = [str(Path(sys.executable).parent / "benchmark_app"), "-m", str(file), "-d", "CPU"]

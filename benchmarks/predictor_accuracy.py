@@ -16,7 +16,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from results_file import write_result
@@ -34,6 +34,9 @@ from predictor.unlike import out_of_place
 from profiling.ceiling import ceiling_of
 from profiling.machine import describe_difference
 from supernet.errors import OvnasError
+
+if TYPE_CHECKING:
+    from profiling.target import Target
 
 N_TRAIN = 150
 N_ADAPT = 30
@@ -260,7 +263,7 @@ def _row(value: dict[str, Any]) -> str:
     return f"{names}-{_mode(target)}{'-from-' + _mode(before['target']) if before else ''}"
 
 
-def _mode(target: dict[str, Any]) -> str:
+def _mode(target: Target) -> str:
     if target["mode"] == "latency":
         return f"{target['threads']}-threads"
     return f"{target['streams']}-streams"

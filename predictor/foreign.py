@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import openvino as ov
 
     from predictor.saved import SavedPredictor
+    from profiling.target import Target
 
 __all__ = [
     "Cost",
@@ -244,7 +245,7 @@ def _sources() -> tuple[Source, ...]:
     return ("predicted", "extrapolated", "roofline")
 
 
-def read_network(path: Path, target: dict[str, Any]) -> list[ExecutedKernel]:
+def read_network(path: Path, target: Target) -> list[ExecutedKernel]:
     """The kernels that OpenVINO would execute of a model file: it is compiled for the target, not run.
 
     Raises OvnasError if the file is missing, no model, or not of static shapes.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from profiling.kernel import Kernel
 from profiling.plan import Plan
 from supernet.architecture import Architecture
+
+if TYPE_CHECKING:
+    from profiling.target import Target
 
 __all__ = ["Conditions", "Network"]
 
@@ -29,7 +32,7 @@ class Conditions:
     l3_bytes: int
 
     @classmethod
-    def of(cls, machine: dict[str, Any], target: dict[str, Any]) -> Conditions:
+    def of(cls, machine: dict[str, Any], target: Target) -> Conditions:
         """From the facts that a store keeps. A cache whose size is unknown counts as a usual one."""
         l1d, l2, l3 = (_bytes(str(machine.get(name, "")), usual) for name, usual in _USUAL.items())
         return cls(int(target["threads"]), int(target["streams"]), l1d, l2, l3)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from profiling.machine import describe_setting_difference
 from profiling.plan import Plan
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
+
+if TYPE_CHECKING:
+    from profiling.target import Target
 
 __all__ = ["SavedPredictor", "data_hash", "load", "save"]
 
@@ -97,7 +100,7 @@ class SavedPredictor:
         """For millions of architectures."""
         return CompiledPredictor(self.plan_of(study), self.predictor, self.conditions)
 
-    def require(self, machine: dict[str, Any], target: dict[str, Any]) -> None:
+    def require(self, machine: dict[str, Any], target: Target) -> None:
         """Raises OvnasError unless it was trained on this machine for this target."""
         difference = describe_setting_difference(self.card, {"machine": machine, "target": target})
         if difference:

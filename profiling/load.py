@@ -10,11 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from profiling.timing import Level, Samples, Timer, low
+
+if TYPE_CHECKING:
+    from profiling.target import Target
 
 __all__ = ["LoadedTimer", "busy", "level_of", "make_timer", "samples_per_s", "under_load", "while_all_busy"]
 
@@ -68,19 +71,19 @@ def busy(samples: Samples) -> float:
     return float(np.mean(samples))
 
 
-def level_of(target: dict[str, Any]) -> Level:
+def level_of(target: Target) -> Level:
     """What a round's samples say in the target's mode."""
     return busy if target["mode"] == "throughput" else low
 
 
-def make_timer(compiled: Any, target: dict[str, Any]) -> Timer | LoadedTimer:
+def make_timer(compiled: Any, target: Target) -> Timer | LoadedTimer:
     """The timer of the target's mode."""
     if target["mode"] == "throughput":
         return LoadedTimer(compiled, target["streams"])
     return Timer(compiled)
 
 
-def samples_per_s(latency_us: float, target: dict[str, Any]) -> float:
+def samples_per_s(latency_us: float, target: Target) -> float:
     """Images a second with every stream busy."""
     return float(1e6 * target["streams"] * target["batch"] / latency_us)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from profiling.fitness import Finding
+    from profiling.target import Target
 
 __all__ = [
     "FACTS",
@@ -102,7 +103,7 @@ def read_machine() -> dict[str, Any]:
     return {fact.name: fact.read() for fact in FACTS}
 
 
-def read_target(section: TargetSection) -> dict[str, Any]:
+def read_target(section: TargetSection) -> Target:
     """The study's target with its defaults filled in for this machine.
 
     Raises OvnasError if it asks for more threads than this process may use, or more streams than threads.
@@ -119,7 +120,7 @@ def read_target(section: TargetSection) -> dict[str, Any]:
     return {"mode": section.mode, "threads": threads, "streams": streams, "batch": section.batch}
 
 
-def throughput_target(target: dict[str, Any]) -> dict[str, Any]:
+def throughput_target(target: Target) -> Target:
     """The target with one stream for each physical core that this process may use."""
     n = default_threads()
     return {**target, "mode": "throughput", "threads": n, "streams": n}
@@ -145,7 +146,7 @@ def has_vnni(machine: dict[str, Any]) -> bool:
     return vnni.has_vnni(machine["flags"])
 
 
-def conditions(machine: dict[str, Any], target: dict[str, Any]) -> str:
+def conditions(machine: dict[str, Any], target: Target) -> str:
     """Machine and target in one line, for the head of a page."""
     version = str(machine["openvino"]).split("-")[0]
     return (
@@ -154,7 +155,7 @@ def conditions(machine: dict[str, Any], target: dict[str, Any]) -> str:
     )
 
 
-def describe_target(target: dict[str, Any]) -> str:
+def describe_target(target: Target) -> str:
     """A target in a few words."""
     streams = f", {target['streams']} stream(s)" if target["mode"] == "throughput" else ""
     return f"{target['threads']} thread(s){streams}, batch {target['batch']}, {target['mode']} mode"

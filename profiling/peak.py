@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from profiling.target import compile_model
+from profiling.target import Target, compile_model
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -48,7 +48,7 @@ _INT8 = (
 _F32 = (Convolution(256, 28, 1), Convolution(64, 28, 3), Convolution(128, 14, 3))
 
 
-def measure_peak(target: dict[str, Any]) -> dict[str, float]:
+def measure_peak(target: Target) -> dict[str, float]:
     """`int8_gops` and `f32_gops` (10^9 operations a second, two a multiply-accumulate) and
     `bandwidth_gbs` (10^9 bytes a second, read and written), with the target's threads; takes a few seconds.
 
@@ -105,7 +105,7 @@ def executed_precisions(compiled: ov.CompiledModel) -> list[str]:
     return found
 
 
-def _gops(shape: Convolution, target: dict[str, Any], *, is_int8: bool) -> float:
+def _gops(shape: Convolution, target: Target, *, is_int8: bool) -> float:
     """10^9 operations a second; 0 if it was not executed in the precision asked for."""
     import numpy as np
     import openvino as ov
@@ -135,7 +135,7 @@ def _bandwidth_gbs(threads: int) -> float:
         torch.set_num_threads(before)
 
 
-def _compile(model: ov.Model, target: dict[str, Any]) -> ov.CompiledModel:
+def _compile(model: ov.Model, target: Target) -> ov.CompiledModel:
     """All threads on one inference, whatever the target's streams."""
     return compile_model(model, {**target, "mode": "latency", "streams": 1})
 

@@ -7,7 +7,7 @@ import functools
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from profiling.budget import BLOCK
 from profiling.counters import read_counters
@@ -16,7 +16,7 @@ from profiling.load import LoadedTimer, make_timer, under_load
 from profiling.memory import available_bytes, growth_bytes, room_for
 from profiling.plan import Plan, join_plans, layer_name, make_plan
 from profiling.store import KernelTime
-from profiling.target import compile_model
+from profiling.target import Target, compile_model
 from profiling.timing import Timer, low
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
@@ -48,7 +48,7 @@ class Prepared:
 class Bench:
     """Prepares any architecture of a space for one target."""
 
-    def __init__(self, graphs: SlicedGraphs, target: dict[str, Any]) -> None:
+    def __init__(self, graphs: SlicedGraphs, target: Target) -> None:
         self.graphs, self.target = graphs, target
         model = graphs.model(graphs.space.largest)
         (maximal, _), self._resident_bytes = growth_bytes(lambda: self._warm(model))
@@ -112,7 +112,7 @@ class Bench:
             is_planned=planned == Counter(item.kernel for item in executed),
         )
 
-    def _of_one_stream(self) -> dict[str, Any]:
+    def _of_one_stream(self) -> Target:
         """A counter belongs to a stream, so counters are read of one, with its share of the threads."""
         return {**self.target, "threads": self.target["threads"] // self.target["streams"], "streams": 1}
 
@@ -151,7 +151,7 @@ class Bench:
         )
 
 
-def measure_overhead_us(target: dict[str, Any]) -> float:
+def measure_overhead_us(target: Target) -> float:
     """The fixed cost of calling an inference: the latency of a network of one trivial operation."""
     import numpy as np
     import openvino as ov

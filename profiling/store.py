@@ -10,11 +10,11 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from profiling.store_file import KERNEL_COLUMNS, create_file, open_file
 from profiling.timing import Round, anchor_level
 from supernet.architecture import Architecture
 from supernet.errors import OvnasError
+
+if TYPE_CHECKING:
+    from profiling.target import Target
 
 __all__ = ["KernelTime", "NetworkRecord", "Store"]
 
@@ -86,7 +89,7 @@ class Store:
     def require(
         self,
         machine: dict[str, Any],
-        target: dict[str, Any] | None = None,
+        target: Target | None = None,
         properties: dict[str, Any] | None = None,
     ) -> None:
         """Raises OvnasError, naming what differs, unless the rows are of this machine, and of this target
@@ -238,7 +241,7 @@ class Store:
         )
 
 
-def _differing(what: str, theirs: dict[str, Any], ours: dict[str, Any] | None) -> list[str]:
+def _differing(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any] | None) -> list[str]:
     """One line a key that is not equal in both; nothing where there is nothing to compare with."""
     if ours is None:
         return []

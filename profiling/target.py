@@ -1,14 +1,23 @@
-"""How a model is compiled for a target."""
+"""What is measured for, and how a model is compiled for it."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["compile_model", "core"]
+__all__ = ["Target", "compile_model", "core"]
+
+
+class Target(TypedDict):
+    """A way to run a network. `threads` are those of all streams; files keep it as JSON."""
+
+    mode: Literal["latency", "throughput"]
+    threads: int
+    streams: int
+    batch: int
 
 
 @functools.cache
@@ -20,7 +29,7 @@ def core() -> ov.Core:
 
 
 def compile_model(
-    model: ov.Model, target: dict[str, Any], *, counters: bool = False, pinned: bool | None = None
+    model: ov.Model, target: Target, *, counters: bool = False, pinned: bool | None = None
 ) -> ov.CompiledModel:
     """Compiles for the CPU with the target's threads and streams.
 

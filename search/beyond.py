@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from predictor.saved import SavedPredictor
+    from profiling.target import Target
     from supernet.architecture import Architecture
     from supernet.sliced import SlicedGraphs
 
@@ -168,7 +169,7 @@ def load_predictor(folder: Path) -> SavedPredictor:
 class _Search:
     """Searches one space with a saved predictor, whose kernels may come from other spaces."""
 
-    def __init__(self, graphs: SlicedGraphs, saved: SavedPredictor, target: dict[str, Any]) -> None:
+    def __init__(self, graphs: SlicedGraphs, saved: SavedPredictor, target: Target) -> None:
         from predictor.compiled import CompiledPredictor
         from predictor.macs import MacsPredictor
         from profiling.preparation import Bench

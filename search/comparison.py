@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from search.speedup import Draws, Ratio
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import openvino as ov
 
+    from profiling.target import Target
     from profiling.timing import Round
 
 __all__ = ["COPIES", "ROUNDS", "compare"]
@@ -23,7 +24,7 @@ COPIES, ROUNDS = 6, 6
 def compare(
     baseline: ov.Model,
     models: Sequence[ov.Model],
-    target: dict[str, Any],
+    target: Target,
     rng: np.random.Generator,
     on_round: Callable[[], None] = lambda: None,
     *,

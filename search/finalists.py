@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from torch import nn
 
+    from profiling.target import Target
     from supernet.architecture import Architecture
     from supernet.data import Images
 
@@ -76,7 +77,7 @@ class Measurement:
     finalists: tuple[Measured, ...]
 
 
-def build(material: Material, candidate: Candidate | None, folder: Path, target: dict[str, Any]) -> Built:
+def build(material: Material, candidate: Candidate | None, folder: Path, target: Target) -> Built:
     """Extracts, re-estimates BatchNorm or takes fine-tuned weights, exports and quantises; `candidate` None
     is the baseline, the pre-trained model itself."""
     from profiling.kernel import read_kernels
@@ -147,7 +148,7 @@ def measure(
     material: Material,
     baseline: Built,
     finalists: Sequence[Built],
-    target: dict[str, Any],
+    target: Target,
     rng: np.random.Generator,
     bar: Progress,
 ) -> Measurement:

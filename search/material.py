@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from search.quality import Macs, Quality, ValidationAccuracy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from profiling.target import Target
     from supernet.architecture import Architecture
     from supernet.batchnorm import Reestimator
     from supernet.data import Splits
@@ -60,7 +61,7 @@ class Material:
 
 
 def load_material(
-    study: Study, runs_dir: Path, target: dict[str, Any], evaluations: Path
+    study: Study, runs_dir: Path, target: Target, evaluations: Path
 ) -> tuple[Material, Quality]:
     """The study's trained super-network and its validation accuracy; for a study without data the untrained
     one, and MACs as the declared stand-in. Raises OvnasError where nothing was trained."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supernet.errors import OvnasError
+
+if TYPE_CHECKING:
+    from profiling.target import Target
 
 __all__ = ["Finalist", "LayerTime", "Network", "Outcome", "Progress", "Ratio", "Scenario"]
 
@@ -149,7 +152,7 @@ class Outcome:
 
     study: str
     machine: dict[str, Any]
-    target: dict[str, Any]
+    target: Target
     machine_speed: float
     is_accuracy: bool
     quality: str

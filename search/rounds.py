@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from supernet import cli
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from profiling.target import Target
     from supernet.architecture import Architecture
 
 __all__ = ["Workshop", "make_problem", "run_round", "search_problem"]
@@ -39,7 +40,7 @@ class Workshop:
     settings: Settings
     material: Material
     quality: Quality
-    target: dict[str, Any]
+    target: Target
     baseline: Built
     baseline_quality: float | None
     folder: Path
@@ -53,7 +54,7 @@ def make_problem(
     material: Material,
     quality: Quality,
     source: LatencySource,
-    target: dict[str, Any],
+    target: Target,
     baseline_quality: float | None,
     *,
     earlier: Sequence[Candidate] = (),

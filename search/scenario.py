@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from supernet.errors import OvnasError
+
+if TYPE_CHECKING:
+    from profiling.target import Target
 
 __all__ = ["SCENARIOS", "Arrangement", "Scenario", "candidates", "parse_ms"]
 
@@ -56,10 +59,14 @@ class Arrangement:
     batch: int
     requests: int
 
-    def target(self) -> dict[str, Any]:
+    def target(self) -> Target:
         """As `profiling.target.compile_model` takes it."""
-        mode = "throughput" if self.streams > 1 else "latency"
-        return {"mode": mode, "threads": self.threads, "streams": self.streams, "batch": self.batch}
+        return {
+            "mode": "throughput" if self.streams > 1 else "latency",
+            "threads": self.threads,
+            "streams": self.streams,
+            "batch": self.batch,
+        }
 
     def to_json(self) -> dict[str, int]:
         """A JSON value of the fields."""

@@ -13,6 +13,8 @@ from supernet.study import Study
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from profiling.target import Target
+
 __all__ = ["measured_source", "predicted_source"]
 
 
@@ -21,7 +23,7 @@ def predicted_source(
     arguments: argparse.Namespace,
     settings: Settings,
     machine: dict[str, Any],
-    target: dict[str, Any],
+    target: Target,
 ) -> LatencySource:
     """The study's trained predictor. Raises OvnasError if there is none, or it is of another machine."""
     from predictor.saved import load
