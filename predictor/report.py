@@ -164,8 +164,7 @@ def _saved(folder: Path) -> list[SavedPredictor]:
     found = sorted(folder.glob(f"*/{CARD}"), key=lambda file: (file.parent.name != "xgb", file.parent.name))
     if not found:
         raise OvnasError(
-            f"there is no trained predictor in {folder}; make one with python -m predictor.train "
-            "(same --study and --runs-dir)"
+            f"there is no trained predictor in {folder}; make one with", command="predictor.train"
         )
     return [load(file.parent) for file in found]
 

@@ -24,7 +24,7 @@ from predictor.registry import ADAPTED, PREDICTORS, make_predictor
 from profiling.machine import describe_setting_difference
 from profiling.plan import Plan
 from supernet.architecture import Architecture
-from supernet.errors import OvnasError
+from supernet.errors import OvnasError, nearest
 
 if TYPE_CHECKING:
     from profiling.target import Target
@@ -167,10 +167,15 @@ def load(path: Path | str) -> SavedPredictor:
     folder = Path(path)
     file = folder / CARD
     if not file.is_file():
-        how = "--from" if folder.name == ADAPTED else "--predictor" if folder.name in PREDICTORS else "--name"
+        there = [file.parent.name for file in folder.parent.glob(f"*/{CARD}")]
+        if there and folder.name not in PREDICTORS:
+            raise OvnasError(
+                f"there is no predictor {folder.name!r} in {folder.parent}{nearest(folder.name, there)}"
+            )
+        hows = {kind: f" --predictor {kind}" for kind in PREDICTORS} | {ADAPTED: " --from PREDICTOR_FOLDER"}
         raise OvnasError(
-            f"there is no predictor at {folder}; make it with python -m predictor.train {how} "
-            f"{'PREDICTOR_FOLDER' if how == '--from' else folder.name} (same --study and --runs-dir)"
+            f"there is no predictor at {folder}; make it with",
+            command=f"predictor.train{hows.get(folder.name, '')}",
         )
     try:
         card = json.loads(file.read_text(encoding="utf-8"))

@@ -110,7 +110,10 @@ def read_target(section: TargetSection) -> Target:
     """
     allowed = allowed_threads()
     if section.threads > allowed:
-        raise OvnasError(f"[target] threads is {section.threads}, but this process may use {allowed} CPU(s)")
+        raise OvnasError(
+            f"[target] threads is {section.threads}, but this process may use {allowed} CPU(s); take at most "
+            f"{allowed}, or 0 for one a physical core"
+        )
     threads = section.threads or default_threads()
     streams = section.streams or (threads if section.mode == "throughput" else 1)
     if streams > threads:

@@ -58,8 +58,7 @@ class Store:
         """
         if not path.is_file():
             raise OvnasError(
-                f"there are no measurements at {path}; make them with python -m profiling.collect "
-                "(same --study and --runs-dir)"
+                f"there are no measurements at {path}; make them with", command="profiling.collect"
             )
         with open_file(path, is_written=is_written) as connection:
             try:

@@ -58,10 +58,15 @@ class _Candidate:
 
 
 def beyond_published(
-    published: dict[str, Published], folder: Path, rng: np.random.Generator, bar: Progress
+    published: dict[str, Published],
+    weights: Path | None,
+    folder: Path,
+    rng: np.random.Generator,
+    bar: Progress,
 ) -> dict[str, Any]:
     """Searches each of SPACES within the MACs of A, B and C; measures CANDIDATES of each, and the fastest
-    ones once more, beside the published networks. `folder` holds the predictor.
+    ones once more, beside the published networks. `folder` holds the predictor, `weights` those of ResNet-50
+    (None: random).
 
     Choice and verdict are two measurements: the second is not biased by the choice.
     """
@@ -76,7 +81,7 @@ def beyond_published(
     searches: list[dict[str, Any]] = []
     for space, (study_name, max_dropped) in SPACES.items():
         bar.update(task, note=f"quantising {space}")
-        graphs = make_graphs(study_name, max_dropped=max_dropped)
+        graphs = make_graphs(study_name, weights, max_dropped=max_dropped)
         bar.update(task, advance=1, note=f"searching: {space}")
         if study_name == SUBMITTED:
             models = {n: graphs.model(member_of(graphs.space, p)) for n, p in published.items()}

@@ -27,7 +27,7 @@ _CONDITIONS = (
     "study", "machine", "target", "throughput_target", "seed", "command", "algorithm", "predictor",
     "quality", "is_accuracy", "objectives", "constraints", "machine_speed", "calibration_samples",
     "batchnorm_samples", "n_test", "copies", "rounds_a_copy", "half_range_weights", "versions", "supernet",
-    "predictor_data",
+    "predictor_data", "preprocessing",
 )  # fmt: skip
 # And of its baseline, for a finalist.
 _OF_BASELINE = (
@@ -67,12 +67,12 @@ def card_text(card: dict[str, Any]) -> str:
         f"# {card.get('study', 'network')}: INT8 {role}",
         f"`{card.get('architecture') or 'the pre-trained model as it is'}`",
         _paragraph(card, is_finalist),
-        "## Figures",
-        _table(("figure", "value", "uncertainty", "how it was got"), _figures(card, is_finalist)),
     ]
     if card.get("violations"):
         parts += ["**Measured, it breaks what was asked for:** " + "; ".join(card["violations"]) + "."]
     parts += [
+        "## Figures",
+        _table(("figure", "value", "uncertainty", "how it was got"), _figures(card, is_finalist)),
         "## Conditions",
         _table(("condition", "value"), _conditions(card)),
         "## Files",
@@ -88,7 +88,9 @@ def _paragraph(card: dict[str, Any], is_finalist: bool) -> str:
         return (
             "What the finalists of this search are compared with: quantised, measured and judged as they are."
         )
-    tuned = "fine-tuned alone (`python -m supernet.finetune`), " if card.get("is_finetuned") else ""
+    own = card.get("finetuning") or {}
+    epochs = f" for {own['epochs']} epoch(s) at {own['learning_rate']:g}" if own.get("epochs") else ""
+    tuned = f"fine-tuned alone{epochs} (`python -m supernet.finetune`), " if card.get("is_finetuned") else ""
     made = f"Extracted from the super-network by ovnas, {tuned}quantised to INT8 and measured."
     faster = card["measured"].get("is_faster")
     if faster is None:
@@ -171,14 +173,14 @@ def _predicted(card: dict[str, Any]) -> list[Row | None]:
         return []
     inside = card.get("is_inside_interval")
     told = "" if inside is None else f"; the measured one lies {'inside' if inside else 'OUTSIDE'}"
-    ends = _ends(predicted.get("interval_us"), "{:,.1f}", f"{LEVEL:.0%} interval, us")
-    speed = card.get("machine_speed")
-    at = "at the machine's speed when it was profiled"
-    at += "" if speed is None else f" (it ran at {speed:.3f} of that when this was measured)"
+    speed = card.get("machine_speed") or 1.0
+    interval = [None if end is None else end / speed for end in predicted.get("interval_us") or ()]
+    ends = _ends(interval, "{:,.1f}", f"{LEVEL:.0%} interval, us")
+    at = f"at the machine's speed of the measurement, {speed:.3f} of that when it was profiled"
     by = card.get("predictor") or "predictor"
-    top1 = predicted.get("top1")
+    top1, latency_us = predicted.get("top1"), predicted["latency_us"] / speed
     return [
-        _row("predicted latency", predicted.get("latency_us"), "{:,.1f} us", ends + told, f"`{by}`, {at}"),
+        _row("predicted latency", latency_us, "{:,.1f} us", ends + told, f"`{by}`, {at}"),
         _row(
             "validation top-1",
             None if top1 is None else 100 * top1,
@@ -268,6 +270,7 @@ def _use(card: dict[str, Any]) -> str:
     api = "sync" if target["mode"] == "latency" else "async"
     side = re.search(r"_r(\d+)$", card.get("architecture") or "")
     size = f", at {side[1]} x {side[1]} px (bilinear, antialiased)" if side else ""
+    image = card.get("preprocessing") or "as the study's data gives it"
     lines = [
         "Its speed, by OpenVINO's own tool (the second line is the target above):",
         "",
@@ -275,7 +278,7 @@ def _use(card: dict[str, Any]) -> str:
         f"    benchmark_app -m model.xml -d CPU -hint none -api {api} -nstreams {target['streams']} "
         f"-nthreads {target['threads']} -infer_precision f32",
         "",
-        f"From Python, with an image as the study's data gives it{size}:",
+        f"From Python, with an image of shape (batch, channels, height, width){size}; {image}:",
         "",
         "    import openvino as ov",
         '    compiled = ov.Core().compile_model("model.xml", "CPU")',

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
-
-from supernet.errors import OvnasError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,14 +14,10 @@ if TYPE_CHECKING:
 
 Figures = Mapping[str, float | None]
 
-__all__ = ["Constraints", "Limit", "parse_count", "parse_latency", "parse_size"]
+__all__ = ["Constraints", "Limit"]
 
 # Which measured figure an objective's limit is held against.
 _FIGURES = {"latency": "latency_us", "accuracy": "top1", "macs": "macs", "model_size": "model_bytes"}
-
-_LATENCY = {"us": 1.0, "ms": 1e3, "s": 1e6}
-_COUNT = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
-_SIZE = {"b": 1.0, "kb": 1e3, "mb": 1e6, "kib": 2.0**10, "mib": 2.0**20}
 
 
 @dataclass(frozen=True)
@@ -124,26 +117,3 @@ def _number(value: float | None) -> float:
     if value is None:
         raise ValueError("a figure that a constraint needs is missing")
     return float(value)
-
-
-def parse_latency(text: str, option: str) -> float:
-    """Microseconds of "8ms", "750us" or "0.1s". Raises OvnasError for anything else."""
-    return _parse(text, option, _LATENCY, "a latency like 8ms, 750us or 0.1s")
-
-
-def parse_count(text: str, option: str) -> float:
-    """A count like "40M", "1.2G" or "40000000". Raises OvnasError for anything else."""
-    return _parse(text, option, _COUNT, "a count like 40M or 1.2G")
-
-
-def parse_size(text: str, option: str) -> float:
-    """Bytes of "2MB", "500kB" or "1.5MiB". Raises OvnasError for anything else."""
-    return _parse(text, option, _SIZE, "a size like 2MB, 500kB or 1.5MiB")
-
-
-def _parse(text: str, option: str, units: dict[str, float], what: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-zA-Z]*)", text.strip())
-    unit = match[2].lower() if match else ""
-    if match is None or unit not in units or float(match[1]) <= 0:
-        raise OvnasError(f"{option} must be {what}, but got {text!r}")
-    return float(match[1]) * units[unit]

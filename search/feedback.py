@@ -26,35 +26,29 @@ def store_finalists(
     out: Console,
 ) -> int:
     """Measures those that are not in the study's database yet by profiling's own protocol (sliced graphs,
-    kernels and rounds) and adds them as "finalist"; returns how many. 0 where nothing was collected here, or
-    under other conditions.
+    kernels and rounds) and adds them as "finalist"; returns how many. 0 where nothing was collected here.
 
-    The caller holds the measuring lock.
+    The caller holds the measuring lock. Raises OvnasError where it was collected under other conditions.
     """
     from profiling.beginning import set_up
     from profiling.block import even_blocks, measure_block
     from profiling.budget import BLOCK
     from profiling.collect import store_path
     from profiling.store import Store
-    from supernet.errors import OvnasError
 
     path = store_path(study, runs_dir)
     if not path.is_file():
         return 0
-    try:
-        with Store.open(path) as store:
-            known = set(store.architectures())
-        fresh = [a for a in dict.fromkeys(architectures) if a not in known]
-        if not fresh:
-            return 0
-        bench, meta = set_up(study, out, is_new=False)
-        with Store.create_or_open(path, meta) as store:
-            for block in even_blocks(fresh, BLOCK):
-                for one in measure_block(bench, block, rng):
-                    store.add(one.architecture, one.rounds, one.kernels, one.prepare_s, "finalist")
-    except OvnasError as error:  # the search's own result does not depend on it
-        out.print(f"note: finalists were not added to the measurements: {error}", soft_wrap=True)
+    with Store.open(path) as store:
+        known = set(store.architectures())
+    fresh = [a for a in dict.fromkeys(architectures) if a not in known]
+    if not fresh:
         return 0
+    bench, meta = set_up(study, out, is_new=False)
+    with Store.create_or_open(path, meta) as store:
+        for block in even_blocks(fresh, BLOCK):
+            for one in measure_block(bench, block, rng):
+                store.add(one.architecture, one.rounds, one.kernels, one.prepare_s, "finalist")
     return len(fresh)
 
 
@@ -70,13 +64,31 @@ def can_retrain(study: Study, runs_dir: Path, name: str) -> bool:
     return is_plain and list(saved.plans) == [study.name]
 
 
-def retrain(arguments: argparse.Namespace, name: str) -> None:
-    """Trains the predictor again with its own seed, on all that the database holds now."""
+def retrain(
+    study: Study,
+    arguments: argparse.Namespace,
+    name: str,
+    number: int,
+    before: str | None,
+    finalists: Sequence[Architecture],
+) -> str:
+    """The predictor for round `number`, trained as `name` is on all that the database holds now, under a name
+    of its own: the search begins with the same one when it is repeated. Returns that name.
+
+    One that an earlier start has trained at this point is taken again: after the same predictor (`before`:
+    the hash of its data) and the same `finalists`.
+    """
     from predictor import train
     from predictor.saved import load
+    from supernet.whole_files import read_json, write_json
 
-    study = Study.load(arguments.study)
     saved = load(train.predictor_folder(study, arguments.runs_dir, name))
+    own = f"{name}-round-{number}"
+    folder = train.predictor_folder(study, arguments.runs_dir, own)
+    notes = arguments.runs_dir / study.name / "search" / f"round-{number}.json"
+    made_from = {"after": before, "seed": saved.card["seed"], "finalists": [str(a) for a in finalists]}
+    if folder.is_dir() and read_json(notes) == made_from | {"data_hash": load(folder).card["data_hash"]}:
+        return own
     train.train(
         argparse.Namespace(
             study=arguments.study,
@@ -85,9 +97,11 @@ def retrain(arguments: argparse.Namespace, name: str) -> None:
             json=arguments.json,
             predictor=name,
             also=[],
-            name=None,
+            name=own,
             tune=False,
             base=None,
             measurements=None,
         )
     )
+    write_json(made_from | {"data_hash": load(folder).card["data_hash"]}, notes)
+    return own

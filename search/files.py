@@ -40,6 +40,7 @@ def search_value(
     """search.json's value, but for its seconds; `n_predicted` latencies, in all rounds."""
     from profiling.machine import has_vnni, throughput_target
     from supernet.checkpoint import origin_of
+    from supernet.data import PREPROCESSING
 
     settings, material, target = workshop.settings, workshop.material, workshop.target
     splits = material.splits
@@ -74,6 +75,7 @@ def search_value(
         "versions": {name: metadata.version(name) for name in VERSIONS},
         "supernet": None if material.supernet is None else origin_of(material.supernet)["supernet"],
         "predictor_data": source.data_hash,
+        "preprocessing": PREPROCESSING.get(study.data.name),
         "copies": COPIES,
         "rounds_a_copy": ROUNDS,
         "calibration_samples": len(material.calibration),

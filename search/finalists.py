@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,8 @@ __all__ = ["Built", "Measured", "Measurement", "build", "int8_hits", "measure"]
 class Built:
     """One exported network; `candidate` is None for the baseline. Accuracies are on the test split, None
     without data; `hits_int8`, shape (n,), says of each test image whether the INT8 model is right.
-    `model_bytes` are those of the INT8 weights file; `is_finetuned`: its weights are no longer the
-    super-network's."""
+    `model_bytes` are those of the INT8 weights file; `finetuning`: epochs, learning rate and seed
+    of training alone, None where its weights are the super-network's."""
 
     architecture: Architecture
     candidate: Candidate | None
@@ -45,7 +45,7 @@ class Built:
     model_bytes: int
     n_int8_layers: int
     n_layers: int
-    is_finetuned: bool
+    finetuning: dict[str, Any] | None
 
     @property
     def top1_int8(self) -> float | None:
@@ -89,10 +89,10 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
     space = material.network.space
     if candidate is None:
         architecture = space.largest
-        module, is_finetuned = traced(material), False
+        module, finetuning = traced(material), None
     else:
         architecture = candidate.architecture
-        module, is_finetuned = material.extract(architecture)
+        module, finetuning = material.extract(architecture)
     exported = export_model(
         module,
         images_of(space, architecture, material.example),
@@ -116,7 +116,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         model_bytes=exported.files["ir"].with_suffix(".bin").stat().st_size,
         n_int8_layers=sum(k.exec_type.endswith("I8") for k in layers),
         n_layers=len(layers),
-        is_finetuned=is_finetuned,
+        finetuning=finetuning,
     )
 
 

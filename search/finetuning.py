@@ -27,7 +27,15 @@ def finetune_missing(
     """
     from supernet.finetune import finetune
 
-    missing = [a for a in architectures if not material.is_finetuned(a)]
+    known = {a: material.extract(a)[1] for a in architectures}
+    missing = [a for a, finetuning in known.items() if finetuning is None]
+    others = [a for a, own in known.items() if own is not None and own["epochs"] != epochs]
+    if others:
+        out.print(
+            f"{len(others)} finalist(s) were fine-tuned before, not for {epochs} epoch(s), and stay as they "
+            "are; supernet.finetune --force trains one on",
+            soft_wrap=True,
+        )
     for number, architecture in enumerate(missing, 1):
         out.print(f"finalist {number} of {len(missing)} to be trained on for {epochs} epoch(s)")
         finetune(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from search.loadgen_log import Summary, read_summary
 from search.scenario import SCENARIOS, SERVER_BOUND_MS, Arrangement, Scenario
 from supernet.errors import OvnasError
+from supernet.study import DATA_VARIABLE
 
 __all__ = ["Test", "Trial", "require_loadgen", "run_accuracy", "run_performance", "run_trials"]
 
@@ -26,7 +27,10 @@ Mode = Literal["performance", "accuracy", "trial"]
 QUICK_SAMPLES = 64
 OUTPUT, RESULT, SETTINGS = "output.txt", "result.json", "user.conf"
 # What a child keeps of our environment; nothing else that changes how OpenVINO or numpy run.
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_KEPT = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+    *(DATA_VARIABLE, "XDG_CACHE_HOME"),  # where the study's images are, and are kept decoded
+)
 _POLL_S = 0.1
 
 

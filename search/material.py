@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search.quality import Macs, Quality, ValidationAccuracy
 
@@ -39,25 +39,18 @@ class Material:
         """Images that BatchNorm statistics are averages over, None where they stay as they are."""
         return None if self.reestimator is None else self.reestimator.n_samples
 
-    def is_finetuned(self, architecture: Architecture) -> bool:
-        """Whether `supernet.finetune` has trained this one on."""
-        from supernet.checkpoint import load_finetuned
-
-        if self.supernet is None:
-            return False
-        return load_finetuned(self.network, self.supernet, architecture) is not None
-
-    def extract(self, architecture: Architecture) -> tuple[nn.Module, bool]:
-        """A sub-network to be judged and exported, with BatchNorm statistics of its own; True if its weights
-        are those that `supernet.finetune` has trained on."""
+    def extract(self, architecture: Architecture) -> tuple[nn.Module, dict[str, Any] | None]:
+        """A sub-network to be judged and exported, with BatchNorm statistics of its own; and how, if it was,
+        `supernet.finetune` has trained it on: epochs, learning_rate and seed."""
         from supernet.checkpoint import load_finetuned
 
         if self.reestimator is None or self.supernet is None:
-            return self.network.extract(architecture), False
-        module = load_finetuned(self.network, self.supernet, architecture)
-        if module is not None:
-            return module, True
-        return self.reestimator.extract(architecture), False
+            return self.network.extract(architecture), None
+        kept = load_finetuned(self.network, self.supernet, architecture)
+        if kept is None:
+            return self.reestimator.extract(architecture), None
+        module, facts = kept
+        return module, {key: facts.get(key) for key in ("epochs", "learning_rate", "seed")}
 
 
 def load_material(
@@ -82,7 +75,9 @@ def load_material(
     network, pretrained = load_supernet(study, supernet)
     splits = load_splits(study)
     reestimator = Reestimator(network, take(splits.train, BATCHNORM_SAMPLES))
+    batch = target["batch"]
     calibration = take(splits.train, study.search.calibration_samples)
+    calibration = calibration[: max(batch, len(calibration) // batch * batch)]  # whole batches are used
     quality = ValidationAccuracy(
         reestimator,
         splits,

@@ -62,6 +62,8 @@ def mlperf(arguments: argparse.Namespace) -> dict[str, Any]:
     bound_ms = SERVER_BOUND_MS if arguments.latency_bound is None else parse_ms(arguments.latency_bound)
     if arguments.accuracy and (arguments.quick or arguments.latency_bound):
         raise OvnasError("--accuracy judges the whole test split; leave --quick and --latency-bound out")
+    if arguments.latency_bound and arguments.scenario != "server":
+        raise OvnasError("--latency-bound is of --scenario server; leave it out")
     require_loadgen()
     if not model.is_file():
         raise OvnasError(f"there is no model file {model}")

@@ -78,6 +78,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     predictor = arguments.predictor or arguments.runs_dir / FINE / "predictor" / "xgb"
     parts = _parts(arguments, predictor, out)
     bound_ms = None if arguments.latency_bound is None else parse_ms(arguments.latency_bound)
+    if bound_ms and "server" not in parts:
+        raise OvnasError("--latency-bound is of the part server; leave it out, or add that to --parts")
     if set(parts) & {"offline", "server"}:
         require_loadgen()
     if "search" in parts:  # noticed now, not after what takes hours
@@ -114,7 +116,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         if "server" in parts:
             keep("server", _server(models, home, arguments.quick, bound_ms, rng, bar))
         if "search" in parts:
-            keep("search", beyond_published(published, predictor, rng, bar))
+            keep("search", beyond_published(published, arguments.weights, predictor, rng, bar))
     _print({name: one for name, one in value.items() if name not in PARTS or name in parts}, published, out)
     out.print(f"written: {path}; LoadGen's logs beside it", soft_wrap=True)
     return value

@@ -100,6 +100,20 @@ class Finalist(Network):
         return self.predicted_us / self.measured_then_us - 1
 
     @property
+    def predicted_now_us(self) -> float:
+        """The prediction at the machine's speed when the finalist was measured."""
+        return self.predicted_us * self._now
+
+    @property
+    def interval_now_us(self) -> tuple[float, float] | None:
+        """Its interval at that speed."""
+        return None if self.interval_us is None else tuple(end * self._now for end in self.interval_us)  # type: ignore[return-value]
+
+    @property
+    def _now(self) -> float:
+        return self.latency_us / self.measured_then_us
+
+    @property
     def measured_then_interval_us(self) -> tuple[float, float] | None:
         """The speed-up's interval as one of `measured_then_us`: the baseline's time stands still."""
         if not self.speedup.low or not self.speedup.high:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +66,8 @@ class ValidationAccuracy(Quality):
     """Top-1 on a fixed part of the validation split with BatchNorm re-estimated, as a fraction.
 
     `n_images` of the split, evenly spread, are judged on (0: all). Kept in a SQLite file under digests of the
-    super-network and of the images: an architecture is evaluated once.
+    super-network, of these images and of those that BatchNorm is re-estimated on: an architecture is
+    evaluated once.
     """
 
     name = "validation top-1"
@@ -83,14 +83,12 @@ class ValidationAccuracy(Quality):
         n_images: int = 0,
     ) -> None:
         from search.images import evenly, fingerprint
+        from supernet.checkpoint import digest
 
         self.reestimator = reestimator
         self.images = evenly(splits.validation, n_images)
-        self.n_images = n = len(self.images)  # type: ignore[arg-type]
-        is_part = n < len(splits.validation)  # type: ignore[arg-type]
-        self.key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] + f"-{reestimator.n_samples}"
-        self.key += f"-{n}" if is_part else ""
-        self.key += f"-{fingerprint(self.images)}"
+        self.n_images = len(self.images)  # type: ignore[arg-type]
+        self.key = f"{digest(weights)[:16]}-{fingerprint(self.images, reestimator.images)}"
         self.evaluations = Evaluations(cache)
 
     def of(self, architecture: Architecture) -> float:

@@ -99,8 +99,8 @@ def _finalists(page: Page, outcome: Outcome) -> None:
         f"is green where that excludes 1. Accuracy is that of the INT8 model on the test split{tested}, ± "
         "its standard error, and below it the points against the baseline, whose own error is smaller, for "
         "both judge the same images. The search chose the finalists by other images; which of them is the "
-        "best is said by these. The error of a prediction is taken at the machine's speed when it was "
-        f"profiled; it now runs at {outcome.machine_speed:.3f} of that."
+        "best is said by these. Predictions stand at the machine's speed of the measurement, "
+        f"{outcome.machine_speed:.3f} of that when it was profiled."
     )
     page.text(text)
     columns = [
@@ -143,7 +143,7 @@ def _row(outcome: Outcome, one: Finalist) -> list[str | Cell]:
         Cell(one.name, note=_size(one)),
         _macs(one),
         Cell(top1_text(one.top1_int8, one.top1_int8_se), note=f"{points}{_fp32(one)}"),
-        Cell(f"{one.predicted_us / 1e3:.3f}", note=_interval(one)),
+        Cell(f"{one.predicted_now_us / 1e3:.3f}", note=_interval(one)),
         Cell(f"{one.latency_us / 1e3:.3f}", note=_inside(one), tone="bad" if one.is_inside is False else ""),
         _ratio_cell(one.speedup),
         Cell(f"{one.throughput_sps:,.0f}", note=f"{_ends(wide)}x", tone=_tone(wide)),
@@ -177,9 +177,9 @@ def _fp32(one: Network) -> str:
 
 
 def _interval(one: Finalist) -> str:
-    if one.interval_us is None:
+    if one.interval_now_us is None:
         return "no interval"
-    low, high = one.interval_us
+    low, high = one.interval_now_us
     return f"{low / 1e3:.3f} to {high / 1e3:.3f}"
 
 

@@ -89,7 +89,8 @@ def finalist_value(
     change, change_error = _change(built, baseline)
     return {
         "architecture": str(built.architecture),
-        "is_finetuned": built.is_finetuned,
+        "is_finetuned": built.finetuning is not None,
+        "finetuning": built.finetuning,
         **_sizes(built),
         "predicted": {
             "latency_us": candidate.latency_us,

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from search.algorithms.registry import ALGORITHMS
 from search.algorithms.registry import DEFAULT as DEFAULT_ALGORITHM
-from search.constraints import Constraints, parse_count, parse_latency, parse_size
+from search.constraints import Constraints
 from search.objectives import OBJECTIVES, Objective, parse_objectives
 from search.scenario import SCENARIOS, SERVER_BOUND_MS, parse_ms
 from supernet.errors import OvnasError, nearest
+from supernet.quantities import parse_count, parse_latency, parse_size
 from supernet.study import SearchSection, Study
 
 __all__ = ["MEASURE", "Settings", "add_options"]
@@ -125,6 +126,9 @@ class Settings:
                 raise OvnasError(
                     f"--{option.replace('_', '-')} is of LoadGen's runs: add --mlperf, or leave it out"
                 )
+        scenarios = _scenarios(arguments.mlperf)
+        if arguments.latency_bound and "server" not in scenarios:
+            raise OvnasError("--latency-bound is of --mlperf server; leave it out")
         names = section.objectives if arguments.objectives is None else arguments.objectives.split(",")
         bound = arguments.latency_bound
         return cls(
@@ -137,7 +141,7 @@ class Settings:
             finetune_epochs=epochs,
             rounds=arguments.rounds,
             seed=arguments.seed,
-            mlperf=_scenarios(arguments.mlperf),
+            mlperf=scenarios,
             is_quick=arguments.quick,
             bound_ms=SERVER_BOUND_MS if bound is None else parse_ms(bound),
         )

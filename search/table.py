@@ -33,7 +33,7 @@ def rows_of(outcome: Outcome) -> list[list[str]]:
     for one in outcome.finalists:
         gain = one.speedup
         rows.append(
-            [*_head(one), _ms(one.predicted_us), _interval(one), _ms(one.latency_us), f"{one.error:+.1%}",
+            [*_head(one), _ms(one.predicted_now_us), _interval(one), _ms(one.latency_us), f"{one.error:+.1%}",
              f"{one.throughput_sps:,.0f}", f"{gain.value:.2f}x", _ends(gain)]
         )  # fmt: skip
     return rows
@@ -49,8 +49,8 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
     if outside:
         out.print(f"measured outside of the predicted interval: {', '.join(outside)}", soft_wrap=True)
     out.print(
-        "errors are taken at the machine's speed when it was profiled; it now runs at "
-        f"{outcome.machine_speed:.3f} of that",
+        "predictions stand at the machine's speed of the measurement, "
+        f"{outcome.machine_speed:.3f} of that when it was profiled",
         soft_wrap=True,
     )
     slow = [one.name for one in outcome.finalists if not one.is_faster]

@@ -21,6 +21,7 @@ from supernet.study_model import example_input, make_model
 from supernet.weights import load_weights
 from supernet.whole_files import (
     load_state,
+    read_json,
     save_state,
     write_json,
     write_partial_json,
@@ -61,10 +62,7 @@ def load_pretrained(
     model: nn.Module, study: Study, seed: int, folder: Path, *, origin: dict[str, str] | None = None
 ) -> bool:
     """Loads what an unfinished start has kept; False if there is none, or it came from other settings."""
-    try:
-        kept = json.loads((folder / "pretrained.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+    kept = read_json(folder / "pretrained.json")
     if kept != _pretraining_of(study, seed, origin) or not (folder / "pretrained.safetensors").is_file():
         return False
     load_weights(model, folder / "pretrained.safetensors")
@@ -137,7 +135,9 @@ def read_card(study: Study, folder: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError, AttributeError, OvnasError):
         raise OvnasError(f"{path} is damaged; train again with --force") from None
     if version != SCHEMA_VERSION:
-        raise OvnasError(f"{path} has schema {version}, but this version reads {SCHEMA_VERSION}")
+        raise OvnasError(
+            f"{path} has schema {version}, but this version reads {SCHEMA_VERSION}; train again with --force"
+        )
     differing = differences(study, theirs)
     if differing:
         raise OvnasError(
@@ -175,8 +175,7 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
     card = read_card(study, folder)
     if card is None:
         raise OvnasError(
-            f"there is no trained super-network in {folder}; make it with python -m supernet.train "
-            "(same --study and --runs-dir)"
+            f"there is no trained super-network in {folder}; make it with", command="supernet.train"
         )
     model = make_model(study)
     load_weights(model, folder / "pretrained.safetensors")
@@ -199,9 +198,9 @@ def origin_of(folder: Path) -> dict[str, str]:
 
 def load_finetuned(
     network: ElasticNetwork, folder: Path, architecture: Architecture
-) -> fx.GraphModule | None:
-    """The sub-network that `supernet.finetune` has trained on, BatchNorm statistics included; None where
-    there is none, or where it came from another super-network."""
+) -> tuple[fx.GraphModule, dict[str, Any]] | None:
+    """The sub-network that `supernet.finetune` has trained on, BatchNorm statistics included, and how it was
+    trained; None where there is none, or where it came from another super-network."""
     path = finetuned_path(folder, architecture)
     if not path.is_file():
         return None
@@ -210,4 +209,4 @@ def load_finetuned(
         return None
     module = network.extract(architecture)
     module.load_state_dict(state)
-    return module
+    return module, facts

@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = ["Command", "console", "parser", "print_table", "progress", "run"]
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
+STUDY, RUNS_DIR = "digits", Path("runs")
 # Libraries that would report home or draw their own progress bars.
 _QUIET = {"NNCF_CI": "1", "TQDM_DISABLE": "1"}
 
@@ -29,10 +31,10 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
     """A parser for `python -m <command>` with the options that all commands share."""
     result = _Parser(prog=f"python -m {command}", description=description)
     result.add_argument(
-        "--study", default="digits", metavar="NAME|FILE", help="a shipped study, or a .toml file"
+        "--study", default=STUDY, metavar="NAME|FILE", help="a shipped study, or a .toml file"
     )
     result.add_argument(
-        "--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="where results are kept"
+        "--runs-dir", type=Path, default=RUNS_DIR, metavar="DIR", help="where results are kept"
     )
     result.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     result.add_argument("--json", action="store_true", help="print the result as JSON only")
@@ -107,7 +109,7 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
     except OvnasError as error:
         if arguments.debug:
             raise
-        return _fail(str(error))
+        return _fail(error.said(_options(arguments)))
     except OSError as error:
         if arguments.debug:
             raise
@@ -115,6 +117,13 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
             _drop_unwritten_output()
             return _fail(f"the disk is full: free some space at {arguments.runs_dir} and run again")
         return _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+
+
+def _options(arguments: argparse.Namespace) -> str:
+    """The study and the folder of results, where they are not the defaults."""
+    given = {"--study": arguments.study, "--runs-dir": arguments.runs_dir}
+    usual = {"--study": STUDY, "--runs-dir": RUNS_DIR}
+    return "".join(f" {k} {shlex.quote(str(v))}" for k, v in given.items() if v != usual[k])
 
 
 def _drop_unwritten_output() -> None:

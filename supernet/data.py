@@ -19,7 +19,7 @@ from supernet.errors import OvnasError
 from supernet.folder import ImageFolder, class_folders
 from supernet.pixels import DEVIATION, MEAN, Batch, Indices, ShiftedImages
 from supernet.spread import evenly_spread
-from supernet.study import DataSection, Study
+from supernet.study import DATA_VARIABLE, DataSection, Study
 
 __all__ = [
     "DEVIATION",
@@ -36,7 +36,6 @@ __all__ = [
 
 Images = Dataset[Any]
 SPLITS = ("train", "validation", "test")
-DATA_VARIABLE = "OVNAS_DATA"
 MOST_WORKERS = 4
 
 
@@ -76,7 +75,9 @@ def load_splits(study: Study) -> Splits:
     source = SOURCES.get(study.data.name)
     if source is None:
         raise OvnasError(
-            f"study {study.name!r} has no data: give its [data] name = 'folder' and the path of images"
+            f"study {study.name!r} has no data: give its [data] name = 'folder' and the path of images, or "
+            "leave training out, for this needs none:",
+            command="profiling.collect",
         )
     splits = source(study.data, (channels, height, width))
     image, _ = splits.train[0]
@@ -231,6 +232,17 @@ def _custom(section: DataSection, _shape: tuple[int, int, int]) -> Splits:
             images.n_workers = section.workers
     return splits
 
+
+_NORMALISED = "RGB, scaled to 0..1, minus ({}), divided by ({})".format(
+    *(", ".join(f"{v:g}" for v in values.flatten().tolist()) for values in (MEAN, DEVIATION))
+)
+# What is done to an image before a network sees it.
+PREPROCESSING = {
+    "digits": "8 x 8 px of 0..16, divided by 16, minus 0.3, bilinear to the input, in each channel",
+    "cifar10": _NORMALISED,
+    "folder": "short side to 8/7 of the input (bilinear), centre crop, " + _NORMALISED,
+    "custom": "as the study's [data] factory gives it",
+}
 
 SOURCES: dict[str, Callable[[DataSection, tuple[int, int, int]], Splits]] = {
     "digits": _digits,

@@ -72,11 +72,13 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OvnasError(f"{architecture} was fine-tuned as INT8 already: {done}; --force makes it again")
     out = cli.console(arguments)
     torch.manual_seed(arguments.seed)
-    module = checkpoint.load_finetuned(network, home, architecture)
-    if module is None:
+    kept = checkpoint.load_finetuned(network, home, architecture)
+    if kept is None:
         module = network.extract(architecture)
         reestimate(module, images(take(splits.train, BATCHNORM_SAMPLES)))
-    elif not (arguments.int8 or arguments.force):
+    elif arguments.int8 or arguments.force:
+        module = kept[0]
+    else:
         raise OvnasError(f"{architecture} is fine-tuned already; --force trains on from there")
     tuner = _Tuner(study, splits, arguments.epochs, rate, arguments.seed, home, out, images)
     facts = {"study": study.name, "architecture": str(architecture), "macs": network.space.macs(architecture)}
@@ -174,7 +176,7 @@ class _Tuner:
     @property
     def facts(self) -> dict[str, Any]:
         """How it was trained, for what is saved."""
-        return {"epochs": self.epochs, "learning_rate": self.rate}
+        return {"epochs": self.epochs, "learning_rate": self.rate, "seed": self.seed}
 
     def train(
         self, module: nn.Module, teacher: nn.Module, architecture: Architecture, *, is_int8: bool

@@ -98,9 +98,9 @@ def quantize(
     fast: bool = False,
     half_range: bool = False,
 ) -> ov.Model:
-    """INT8 post-training quantisation by NNCF; `samples` has shape (n, C, H, W), all are used.
+    """INT8 post-training quantisation by NNCF; `samples` has shape (n, C, H, W).
 
-    `samples` are cut into batches of the model's batch size. `fast` leaves out the bias correction,
+    All whole batches of the model's batch size are used. `fast` leaves out the bias correction,
     where only speed matters: the graph is the same. `half_range` gives all weights 7 bits, not those of the
     first layer alone: CPUs without VNNI add pairs of products in 16 bits, which else saturate.
     """

@@ -19,6 +19,7 @@ from supernet.errors import OvnasError, nearest
 from supernet.study_rules import broken_rule
 
 __all__ = [
+    "DATA_VARIABLE",
     "DataSection",
     "ModelSection",
     "ProfilingSection",
@@ -39,6 +40,10 @@ class ModelSection:
     factory: str
     input_shape: tuple[int, ...]
     weights: str = ""
+
+
+# Of the environment: where the images are that a study does not say the path of.
+DATA_VARIABLE = "OVNAS_DATA"
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,9 @@ class SearchSection:
     """
 
     algorithm: str = "guided"
-    objectives: tuple[str, ...] = ("accuracy", "latency")
+    objectives: tuple[
+        Literal["accuracy", "latency", "throughput", "macs", "parameters", "model_size"], ...
+    ] = ("accuracy", "latency")
     evaluations: int = 100
     evaluation_samples: int = 0
     finalists: int = 8

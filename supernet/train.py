@@ -62,13 +62,18 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains and saves; returns what supernet.json holds beside the space."""
     from supernet import checkpoint
     from supernet.distributed import joined_world
+    from supernet.errors import OvnasError
 
     study = Study.load(arguments.study)
     folder: Path = arguments.runs_dir / study.name / "supernet"
+    for given in filter(None, (arguments.weights, arguments.start_from)):
+        if not given.is_file():
+            raise OvnasError(f"there is no weights file {given}")
     with joined_world() as world:
         out = cli.console(arguments)
         out.quiet = not world.is_first
-        if not (arguments.force or (arguments.resume and (folder / STATE).is_file())):
+        arguments.json &= world.is_first  # one document, of one process
+        if not (arguments.force or (folder / STATE).is_file()):
             card = checkpoint.read_card(study, folder)
             if card is not None:
                 _require_same_origin(card, _origin(study, arguments), folder)

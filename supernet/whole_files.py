@@ -14,9 +14,17 @@ from torch import Tensor
 from supernet.errors import OvnasError
 from supernet.replacing import replacing
 
-__all__ = ["load_state", "save_state", "write_json", "write_partial_json", "write_partial_state"]
+__all__ = ["load_state", "read_json", "save_state", "write_json", "write_partial_json", "write_partial_state"]
 
 HEADER = "ovnas"
+
+
+def read_json(path: Path) -> Any:
+    """A file's value, or None where there is none or it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def write_json(value: Any, path: Path) -> None:

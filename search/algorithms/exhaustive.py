@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,13 +26,17 @@ class Exhaustive(Algorithm):
     def require(self, space: Space, budget: int) -> None:
         """Raises OvnasError, naming both, if the space's size is above the limit: the budget, and LIMIT in
         any case."""
-        size = round(10**space.log10_size)
         limit = min(LIMIT, budget)
+        if space.log10_size > math.log10(LIMIT):
+            raise OvnasError(
+                f"an exhaustive search of this space needs 10^{space.log10_size:.1f} evaluations, but its "
+                f"limit is {limit:,}; take guided"
+            )
+        size = round(10**space.log10_size)
         if size > limit:
-            advice = f"; give --evaluations {size}" if size <= LIMIT else "; take guided"
             raise OvnasError(
                 f"an exhaustive search of this space needs {size:,} evaluations, but its limit is "
-                f"{limit:,}{advice}"
+                f"{limit:,}; give --evaluations {size}"
             )
 
     def search(self, problem: Problem, rng: np.random.Generator) -> None:
@@ -43,7 +49,7 @@ def enumerate_codes(space: Space) -> NDArray[np.int64]:
     """Canonical codes of every architecture, once each. Raises OvnasError for a space of too many
     combinations."""
     shape = [len(slot.choices) for slot in space.slots]
-    n = int(np.prod([float(s) for s in shape]))
+    n = math.prod(shape)
     if n > _MOST_COMBINATIONS:
         raise OvnasError(
             f"a space of {n:,} combinations cannot be enumerated; the limit is {_MOST_COMBINATIONS:,}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class Guided(Algorithm):
         def estimates(codes: Codes) -> dict[str, Floats]:
             return {name: model.predict(codes) for name, model in models.items()}
 
-        if 10**problem.space.log10_size <= ENUMERABLE:
+        if problem.space.log10_size <= math.log10(ENUMERABLE):
             everything = _unseen(problem, score(problem, enumerate_codes(problem.space), estimates))
             return best_of(everything, 2_000, rng)
         start = problem.space.encode_all(c.architecture for c in problem.front())
@@ -89,7 +90,7 @@ class Guided(Algorithm):
         """Everything is known without evaluating: evolution finds the front, which is then looked at."""
         problem.evaluate(extremes(problem.space))
         nothing: Estimates = lambda codes: {}  # noqa: E731
-        if 10**problem.space.log10_size <= ENUMERABLE:
+        if problem.space.log10_size <= math.log10(ENUMERABLE):
             pool = score(problem, enumerate_codes(problem.space), nothing)
         else:
             start = extremes(problem.space)

@@ -14,8 +14,8 @@ ARGUMENTS = argparse.Namespace(study="s", runs_dir="r", seed=3, json=True)
 
 
 class Material:
-    def is_finetuned(self, architecture) -> bool:
-        return architecture == "done"
+    def extract(self, architecture):
+        return None, {"epochs": 2} if architecture == "done" else None
 
 
 def test_only_those_without_weights_of_their_own_are_trained(monkeypatch):
@@ -28,6 +28,7 @@ def test_only_those_without_weights_of_their_own_are_trained(monkeypatch):
         ("two", 4, 3, "s"),
     ]
     assert "1 of 2" in out.getvalue()
+    assert "1 finalist(s) were fine-tuned before, not for 4 epoch(s)" in " ".join(out.getvalue().split())
 
 
 def parsed(*options: str) -> argparse.Namespace:

@@ -60,7 +60,12 @@ def test_tensors_are_taken_as_they_are():
 def test_a_fingerprint_tells_images_apart():
     pixels = torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(20) % 5
+    one_pixel, one_label = pixels.clone(), labels.clone()
+    one_pixel[11, 1, 2, 3] += 1e-3
+    one_label[7] += 1
     own = fingerprint(TensorDataset(pixels, labels))
     assert own == fingerprint(TensorDataset(pixels.clone(), labels))
-    others = (TensorDataset(pixels + 1e-3, labels), TensorDataset(pixels, labels.flip(0)))
-    assert own not in {fingerprint(other) for other in (*others, TensorDataset(pixels[:19], labels[:19]))}
+    others = [(one_pixel, labels), (pixels, one_label), (pixels[:19], labels[:19])]
+    assert len({own, *(fingerprint(TensorDataset(*other)) for other in others)}) == 4
+    beside = {fingerprint(TensorDataset(pixels, labels), part) for part in (pixels[:2], pixels[1:3])}
+    assert len({own, *beside}) == 3

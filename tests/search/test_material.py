@@ -29,7 +29,8 @@ def material(tiny_network, make_tiny_resnet, tiny_images, tmp_path) -> Material:
     reestimate(module, tiny_images)
     state = module.state_dict()
     state["fc.weight"], state["fc.bias"] = torch.zeros_like(state["fc.weight"]), torch.eye(5)[3]
-    save_state(state, finetuned_path(home, architecture), facts=origin_of(home))
+    facts = {"epochs": 4, "learning_rate": 0.01, "seed": 0, **origin_of(home)}
+    save_state(state, finetuned_path(home, architecture), facts=facts)
     images = TensorDataset(tiny_images, torch.full((len(tiny_images),), 3))
     return Material(
         tiny_network,
@@ -44,13 +45,13 @@ def material(tiny_network, make_tiny_resnet, tiny_images, tmp_path) -> Material:
 
 def test_only_what_was_fine_tuned_from_this_super_network_has_weights_of_its_own(material, tiny_images):
     space = material.network.space
-    module, is_finetuned = material.extract(space.smallest)
-    assert is_finetuned
+    module, finetuning = material.extract(space.smallest)
+    assert finetuning == {"epochs": 4, "learning_rate": 0.01, "seed": 0}
     assert module(tiny_images).argmax(1).tolist() == [3] * len(tiny_images)
     for architecture, weights in ((space.largest, b"shared weights"), (space.smallest, b"trained further")):
         (material.supernet / "supernet.safetensors").write_bytes(weights)
-        module, is_finetuned = material.extract(architecture)
-        assert not is_finetuned
+        module, finetuning = material.extract(architecture)
+        assert finetuning is None
         expected = material.network.extract(architecture)
         reestimate(expected, tiny_images)
         torch.testing.assert_close(module.state_dict(), expected.state_dict())
@@ -59,8 +60,8 @@ def test_only_what_was_fine_tuned_from_this_super_network_has_weights_of_its_own
 def test_a_fine_tuned_finalist_is_judged_and_exported_with_its_weights(material, tmp_path):
     candidate = Candidate(material.network.space.smallest, 0.2, 100.0, 1000)
     built = build(material, candidate, tmp_path / "01", TARGET)
-    assert built.is_finetuned
+    assert built.finetuning["epochs"] == 4
     assert (built.top1_fp32, built.top1_int8) == (1.0, 1.0)
     weights = load_file(Path(built.exported.files["weights"]))
     assert not weights["fc.weight"].any()
-    assert not build(material, None, tmp_path / "baseline", TARGET).is_finetuned
+    assert build(material, None, tmp_path / "baseline", TARGET).finetuning is None
