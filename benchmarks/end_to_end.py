@@ -51,18 +51,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="digits")
     parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--finetune", metavar="EPOCHS", help="of search.run, if not the study's")
     parser.add_argument("--budget", help="of profiling.collect, if not the study's")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--runs-dir", help="where to keep what is made, without results of these steps")
     arguments = parser.parse_args()
-    value: dict[str, Any] = {"study": arguments.study, "seed": int(arguments.seed), "steps_s": {}}
+    study = Study.load(arguments.study).name
+    value: dict[str, Any] = {"study": study, "seed": int(arguments.seed), "steps_s": {}}
     steps = arguments.steps.split(",")
-    with kept(arguments.runs_dir, Study.load(arguments.study).name, steps) as runs:
+    with kept(arguments.runs_dir, study, steps) as runs:
         for step in steps:
             command = [sys.executable, "-m", *STEPS[step], "--study", arguments.study, "--json"]
             command += ["--runs-dir", runs, "--seed", arguments.seed]
             if step == "collect" and arguments.budget:
                 command += ["--budget", arguments.budget]
+            if step == "search" and arguments.finetune:
+                command += ["--finetune", arguments.finetune]
+                value["finetune_epochs"] = int(arguments.finetune)
             print("==", " ".join(command[1:]), flush=True)
             start = time.monotonic()
             result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -76,8 +81,8 @@ def main() -> None:
                 value[step] = {key: found[key] for key in KEPT[step]}
             if step in ("report", "search"):
                 value["target"] = found["target"]
-        path = write_result(f"end_to_end-{arguments.study}", _without_paths(value))
-        picture = Path(runs) / arguments.study / "search" / "front.png"
+        path = write_result(f"end_to_end-{study}", _without_paths(value))
+        picture = Path(runs) / study / "search" / "front.png"
         if "search" in steps and picture.is_file():
             shutil.copy(picture, FOLDER / f"{path.stem}.png")
 

@@ -7,7 +7,7 @@ import sys
 
 from predictor_figures import baselines, compiled_speed, predictor_accuracy, resnet50
 from profiling_figures import benchmark_app, kill, repeatability, sliced_oracle
-from results_file import FOLDER, biases_note, read, results
+from results_file import FOLDER, biases_note, is_without_biases, read, results
 from search_figures import predictor_choice, published_ratios, search_efficiency, whole_line, within_macs
 from summary import summary
 from training_figures import accuracies, alone, strategies
@@ -74,11 +74,10 @@ def updated(text: str) -> str:
     """README's text with the summary between its markers."""
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    first = next(iter(results("end_to_end-digits")), None)
-    parts = [] if first is None else [whole_line(read(first), first.name)]
-    return "\n".join(
-        [f"{head}{BEGIN}", "\n\n".join([*parts, summary(), *filter(None, [biases_note()])]), f"{END}{tail}"]
-    )
+    lines = sorted(results("end_to_end-digits"), key=is_without_biases)
+    parts = [whole_line(read(path), path.name) for path in lines[:1]]
+    parts += [summary(), *filter(None, [biases_note("\\* ")])]
+    return "\n".join([f"{head}{BEGIN}", "\n\n".join(parts), f"{END}{tail}"])
 
 
 if __name__ == "__main__":

@@ -47,16 +47,22 @@ def read(path: Path) -> dict[str, Any]:
 
 def lacks_biases(value: dict[str, Any]) -> bool:
     """Whether a result is of the time when untrained networks were measured, whose biases OpenVINO drops."""
-    return str(value["date"]) < BIASES_SINCE
+    dates = [part["date"] for part in value.values() if isinstance(part, dict) and "date" in part]
+    return min(map(str, [value["date"], *dates])) < BIASES_SINCE
 
 
-def biases_note() -> str:
+def is_without_biases(path: Path) -> bool:
+    """Whether a file holds speeds of that time."""
+    return path.name.startswith(_OF_SPEED) and lacks_biases(read(path))
+
+
+def biases_note(mark: str = "") -> str:
     """What the reader of speeds is to know, while there are such results; or nothing."""
     old = [p for name in _OF_SPEED for p in results(name) if lacks_biases(read(p))]
     if not old:
         return ""
     return (
-        f"{len(old)} files of speeds are of before {BIASES_SINCE}: what they measured were untrained "
+        f"{mark}{len(old)} files of speeds are of before {BIASES_SINCE}: what they measured were untrained "
         "networks, whose biases OpenVINO drops, so that latencies there are some per cent lower than a "
         "trained network's. Ratios and errors of prediction compare like with like, but for finalists of a "
         "search, which have biases."

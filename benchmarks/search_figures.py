@@ -16,6 +16,7 @@ __all__ = [
     "published_ratios",
     "search_efficiency",
     "speedup_text",
+    "told",
     "whole_line",
     "within_macs",
 ]
@@ -46,11 +47,12 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     picture = (FOLDER / name).with_suffix(".png")
     if picture.is_file():
         lines += ["", f"![Accuracy over latency of {value['study']}](benchmarks/results/{picture.name})"]
-    return "\n".join([*lines, "", _told(search, has_biases=not lacks_biases(value))])
+    return "\n".join([*lines, "", told(value)])
 
 
-def _told(search: dict[str, Any], *, has_biases: bool) -> str:
+def told(value: dict[str, Any]) -> str:
     """The fastest within one point and within the standard error, and how true the predictions were."""
+    search, has_biases = value["search"], not lacks_biases(value)
     found, base = [one["measured"] for one in search["finalists"]], search["baseline"]["top1_int8"]
     parts = []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from results_file import cpu_text, read, results, where
-from search_figures import chosen_within, speedup_text
+from results_file import cpu_text, is_without_biases, read, results, where
+from search_figures import chosen_within, speedup_text, told
 from zoo_figures import models_tried
 
 from search.published import BASELINE, load_published
@@ -17,15 +17,20 @@ Value = dict[str, Any]
 
 
 def summary() -> str:
-    """One line a benchmark, of the first machine that has it: those with VNNI come first."""
-    lines, cpus = [], []
+    """One line a benchmark and machine, those with VNNI first."""
+    lines = []
     for name, tell in _LINES:
-        for path in results(name)[:1]:
+        for path in results(name):
             value = read(path)
-            cpus += [cpu_text(value)] if "machine" in value else []
-            lines += [f"| {what} | {told} ([file]({where(path)})) |" for what, told in tell(value)]
-    head = f"measured on {cpus[0]}" if len(set(cpus)) == 1 else "measured"
-    return "\n".join([f"| what | {head} |", "|---|---|", *lines])
+            cpu = cpu_text(value) if "machine" in value else ""
+            star = "\\*" if is_without_biases(path) else ""
+            link = f"[file]({where(path)})"
+            lines += [f"| {what} | {cpu} | {found}{star} ({link}) |" for what, found in tell(value)]
+    return "\n".join(["| what | machine | measured |", "|---|---|---|", *lines])
+
+
+def _whole(value: Value) -> Iterator[tuple[str, str]]:
+    yield f"`{value['study']}`, from training to measured finalists", told(value)
 
 
 def _zoo(value: Value) -> Iterator[tuple[str, str]]:
@@ -125,6 +130,8 @@ def _published(value: Value) -> Iterator[tuple[str, str]]:
 
 
 _LINES: tuple[tuple[str, Callable[[Value], Iterator[tuple[str, str]]]], ...] = (
+    ("end_to_end-digits", _whole),
+    ("end_to_end-cifar10", _whole),
     ("zoo_coverage-torchvision", _zoo),
     ("zoo_coverage-timm", _zoo),
     ("supernet_accuracies-cifar10", _accuracies),

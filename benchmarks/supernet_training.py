@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -276,7 +277,9 @@ def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
                 "mean_of_random": mean(randoms),
             }
 
-        rows.append(bench.finished(f"{name}, {arguments.minutes} minutes", run))
+        asked = f"{arguments.minutes} minutes, {arguments.random} random, seed {bench.seed}, {section}"
+        kept = hashlib.sha256(asked.encode()).hexdigest()[:8]
+        rows.append(bench.finished(f"{name}, {arguments.minutes} minutes ({kept})", run))
     value = {
         "study": bench.study.name,
         "minutes": arguments.minutes,

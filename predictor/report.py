@@ -53,7 +53,7 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.evaluation import evaluate, fit_and_evaluate
     from predictor.judgement import judge
     from predictor.registry import BASELINES
-    from predictor.report_page import COLUMNS, Material, plain_rows, report_page
+    from predictor.report_page import COLUMNS, Material, noise_note, plain_rows, report_page
     from profiling.ceiling import ceiling_of
     from profiling.collect import store_path
     from supernet.errors import OvnasError
@@ -107,6 +107,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     title = f"{len(data.test)} unseen networks of {study.name}"
     cli.print_table(out, title, COLUMNS, plain_rows(value))
     out.print(_verdict(judgements))
+    if note := noise_note(ceiling, judgements[0].values["mape"]):
+        out.print(note, soft_wrap=True)
     out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
     return value
 

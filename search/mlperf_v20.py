@@ -7,6 +7,8 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +104,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     command = shlex.join(["python", "-m", "search.mlperf_v20", *sys.argv[1:]])
 
     def keep(part: str, found: dict[str, Any]) -> None:
-        """On disk at once: each takes minutes, or hours."""
+        """On disk at once, and again with each network that is added: each takes minutes."""
         value[part] = {"command": command, **found}
         value["seconds"] = round(time.monotonic() - start, 1)
         home.mkdir(parents=True, exist_ok=True)
@@ -112,9 +114,9 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         if set(parts) & {"offline", "server"}:
             models = _build(published, arguments.weights, home / "networks", bar)
         if "offline" in parts:
-            keep("offline", _offline(models, home, arguments.quick, rng, bar))
+            _offline(models, home, arguments.quick, rng, bar, partial(keep, "offline"))
         if "server" in parts:
-            keep("server", _server(models, home, arguments.quick, bound_ms, rng, bar))
+            _server(models, home, arguments.quick, bound_ms, rng, bar, partial(keep, "server"))
         if "search" in parts:
             keep("search", beyond_published(published, arguments.weights, predictor, rng, bar))
     _print({name: one for name, one in value.items() if name not in PARTS or name in parts}, published, out)
@@ -174,8 +176,13 @@ def _build(
 
 
 def _offline(
-    models: dict[str, Path], home: Path, is_quick: bool, rng: np.random.Generator, bar: Progress
-) -> dict[str, Any]:
+    models: dict[str, Path],
+    home: Path,
+    is_quick: bool,
+    rng: np.random.Generator,
+    bar: Progress,
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
     """Short Offline runs in turn, ratios by round; without `is_quick` also one run a network by the rules."""
     from profiling.machine import default_threads
     from search.interleaved import in_turn, ratio_of
@@ -231,16 +238,15 @@ def _offline(
         "ratios": {name: ratio(name) for name in models},
         "log_dir": str(folder),
     }
+    keep(value)
     if not is_quick:
         watch = watcher(bar, "Offline by the rules")
         plan = Plan(is_quick=False, arrangement=arrangement)
-        value["by_the_rules"] = {
-            name: measure_scenario(
-                model, "offline", plan, folder / f"rules-{name}", threads=n, watch=watch
-            ).to_json()
-            for name, model in models.items()
-        }
-    return value
+        own = value["by_the_rules"] = {}
+        for name, model in models.items():
+            place = folder / f"rules-{name}"
+            own[name] = measure_scenario(model, "offline", plan, place, threads=n, watch=watch).to_json()
+            keep(value)
 
 
 def _server(
@@ -250,7 +256,8 @@ def _server(
     bound_ms: float | None,
     rng: np.random.Generator,
     bar: Progress,
-) -> dict[str, Any]:
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
     """The highest valid rate of each network, one search each, in a random order."""
     import math
 
@@ -261,7 +268,6 @@ def _server(
     from search.published import BASELINE
     from search.scenario import SCENARIOS, candidates
     from supernet.errors import OvnasError
-    from supernet.whole_files import write_json
 
     n = default_threads()
     folder = new_folder(home / "logs", "server")
@@ -281,6 +287,13 @@ def _server(
                 f"{BOUND_OVER_LATENCY:g} times that, as there"
             )
     found: dict[str, Any] = {}
+
+    def ratio(name: str) -> float | None:
+        """Only of rates that LoadGen calls valid."""
+        if any(found.get(one, {}).get("verdict") != "VALID" for one in (name, BASELINE)):
+            return None
+        return float(found[name]["value"] / found[BASELINE]["value"])
+
     for place in rng.permutation(len(models)):
         name = list(models)[place]
         plan = Plan(is_quick, bound)
@@ -291,21 +304,15 @@ def _server(
             ).to_json()  # fmt: skip
         except OvnasError as error:  # such as a bound that it cannot meet: the others count
             found[name] = {"value": None, "verdict": "INVALID", "reason": str(error)}
-        write_json(found[name], folder / name / "result.json")  # each takes minutes: kept at once
-
-    def ratio(name: str) -> float | None:
-        """Only of rates that LoadGen calls valid."""
-        if any(found[one]["verdict"] != "VALID" for one in (name, BASELINE)):
-            return None
-        return float(found[name]["value"] / found[BASELINE]["value"])
-
-    return {
-        "bound_ms": bound,
-        "bound_reason": reason,
-        "networks": {name: found[name] for name in models},
-        "ratios": {name: {"value": ratio(name), "interval": [None, None]} for name in models},
-        "log_dir": str(folder),
-    }
+        keep(
+            {
+                "bound_ms": bound,
+                "bound_reason": reason,
+                "networks": {name: found[name] for name in models if name in found},
+                "ratios": {name: {"value": ratio(name), "interval": [None, None]} for name in models},
+                "log_dir": str(folder),
+            }
+        )
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -48,7 +48,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="go on, with a predictor that has learned from the finalists, while one of them falls outside "
-        "its interval or none is feasible, up to N times in all, each with its own --evaluations",
+        "its interval or none keeps to the limits of speed and size, up to N times in all, each with its own "
+        "--evaluations",
     )
     parser.add_argument("--max-latency", metavar="8ms", help="constraint: of one inference (us, ms, s)")
     parser.add_argument("--min-speedup", type=float, metavar="X", help="constraint: over the INT8 baseline")

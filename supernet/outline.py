@@ -80,7 +80,7 @@ def outline(network: ElasticNetwork, example: Example) -> Outline:
     """The outline of a super-network, whose example input says what runs in it."""
     space = network.space
     fixed = [
-        Fixed(group.name, f"{group.n_units} channels", group.reason)
+        Fixed(group.name, f"{group.n_units} unit(s) of channels", group.reason)
         for group in space.groups
         if group.slot is None
     ]

@@ -156,3 +156,11 @@ def is_zombie(pid: int) -> bool:
             return file.read().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
         return True
+
+
+def test_a_child_knows_where_the_images_are(monkeypatch):
+    monkeypatch.setenv("OVNAS_DATA", "/somewhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    environment = loadgen._environment()
+    assert environment["OVNAS_DATA"] == "/somewhere"
+    assert "OMP_NUM_THREADS" not in environment

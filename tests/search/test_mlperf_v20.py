@@ -23,10 +23,10 @@ def compare(tmp_path, own_lock, monkeypatch):
     def run(*options: str, **parts) -> int:
         for name, value in parts.items():
 
-            def measured(*_, value=value):
+            def measured(*arguments, value=value):
                 if isinstance(value, BaseException):
                     raise value
-                return {"figure": value}
+                arguments[-1]({"figure": value})  # kept
 
             monkeypatch.setattr(mlperf_v20, f"_{name}", measured)
         return mlperf_v20.main(["--runs-dir", str(tmp_path), "--parts", ",".join(parts), *options])
@@ -71,7 +71,10 @@ def test_a_network_without_a_valid_rate_does_not_stop_the_others(tmp_path, rng, 
     monkeypatch.setattr("search.loadgen.run_trials", lambda *_: [SimpleNamespace(latency_ms=3.0)])
     out = cli.console(SimpleNamespace(json=False))
     with cli.progress(out) as bar:
-        found = mlperf_v20._server({name: name for name in published}, tmp_path, True, None, rng, bar)
+        kept: list[dict] = []
+        mlperf_v20._server({name: name for name in published}, tmp_path, True, None, rng, bar, kept.append)
+    assert [len(one["networks"]) for one in kept] == [1, 2, 3, 4]
+    found = kept[-1]
     assert found["networks"]["A"] == {"value": None, "verdict": "INVALID", "reason": "no rate met the bound"}
     assert found["ratios"]["A"]["value"] is None
     assert found["ratios"]["B"]["value"] == 1.0
@@ -97,7 +100,9 @@ def test_offline_ratios_are_of_rounds_in_which_both_runs_are_valid(tmp_path, rng
     monkeypatch.setattr("search.loadgen.run_performance", performance)
     monkeypatch.setattr("search.loadgen.run_trials", lambda *_: [SimpleNamespace(rate=100.0)])
     with cli.progress(cli.console(SimpleNamespace(json=False))) as bar:
-        found = mlperf_v20._offline({"TV": "TV", "A": "A"}, tmp_path, True, rng, bar)
+        kept: list[dict] = []
+        mlperf_v20._offline({"TV": "TV", "A": "A"}, tmp_path, True, rng, bar, kept.append)
+    (found,) = kept
     n = mlperf_v20.QUICK_ROUNDS
     assert found["runs_valid"] == [2 * n - 1, 2 * n]
     assert found["ratios"]["A"]["value"] == 2.0

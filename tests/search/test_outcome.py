@@ -13,6 +13,15 @@ def test_prediction_error_is_at_the_speed_of_profiling(found):
     assert Outcome.of(found.value).finalists[0].error == pytest.approx(0.1)
 
 
+def test_what_stands_beside_a_measurement_is_at_its_speed(found):
+    one = found.value["finalists"][0]
+    one["predicted"] |= {"latency_us": 220.0, "interval_us": [200.0, 240.0]}
+    one["measured"] |= {"latency_us": 100.0, "latency_then_us": 200.0}
+    now = Outcome.of(found.value).finalists[0]
+    assert (now.predicted_now_us, now.interval_now_us) == (110.0, (100.0, 120.0))
+    assert now.error == pytest.approx(now.predicted_now_us / now.latency_us - 1)
+
+
 def test_another_schema_is_refused(found):
     found.value["schema_version"] = 99
     with pytest.raises(OvnasError, match="has schema 99, but this version reads"):

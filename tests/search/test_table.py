@@ -38,7 +38,7 @@ def test_rows(found):
     baseline, first, *others = rows_of(found.value)
     assert baseline == ["baseline", "50.0", "97.50", "", "", "2.000", "", "1,234", "1.00x", ""]
     assert first == [
-        "finalist 1", "12.5", "95.50±1.00", "0.275", "±2.2%", "0.500", "+10.0%", "4,000", "4.00x",
+        "finalist 1", "12.5", "95.50±1.00", "0.550", "±2.2%", "0.500", "+10.0%", "4,000", "4.00x",
         "3.90-4.10",
     ]  # fmt: skip
     assert len(others) == len(found.chosen) - 1

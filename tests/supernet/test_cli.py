@@ -135,3 +135,17 @@ def test_a_closed_pipe_is_silent():
         process.stdout.close()
         error = process.stderr.read()
     assert (process.returncode, error) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ((), "python -m profiling.collect\n"),
+        (("--study", "my net.toml", "--runs-dir", "r"), "collect --study 'my net.toml' --runs-dir r\n"),
+    ],
+)
+def test_an_error_ends_with_the_command_that_mends_it(capsys, options, command):
+    error = OvnasError("nothing was measured; do it with", command="profiling.collect")
+    assert str(error).endswith("profiling.collect (same --study and --runs-dir)")
+    assert cli.run(raising(error), arguments(*options)) == 2
+    assert capsys.readouterr().err.endswith(command)

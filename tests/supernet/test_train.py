@@ -331,3 +331,24 @@ def test_force_trains_again(write_study, tmp_path, capsys):
     assert after.keys() == NAMES | {LOG}
     assert all(after[name][0] != before[name][0] for name in NAMES)
     load_supernet(Study.load(options[1]), tmp_path / "runs/tiny/supernet")
+
+
+def test_an_interrupted_training_over_an_earlier_one_goes_on(trained, tmp_path, capsys, monkeypatch):
+    folder, options = trained
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    options = [*options[:2], "--runs-dir", str(tmp_path / "runs"), "--seed", "1"]
+    save = Keeper.save
+    monkeypatch.setattr(Keeper, "save", lambda *everything: save(*everything) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # after one epoch
+        train.main([*options, "--force"])
+    assert (tmp_path / "runs/tiny/supernet" / train.STATE).is_file()
+    with pytest.raises(ZeroDivisionError):
+        train.main(options)
+    assert "going on with the interrupted training" in capsys.readouterr().out
+
+
+def test_a_weights_file_that_is_not_there(trained, capsys, tmp_path):
+    _, options = trained
+    for option in ("--weights", "--start-from"):
+        message = refused(capsys, *options, option, str(tmp_path / "typo.pth"))
+        assert message == f"error: there is no weights file {tmp_path / 'typo.pth'}\n"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,12 @@ def test_a_space_above_the_limit_is_refused_with_both_numbers(space, quality, la
     with pytest.raises(OvnasError, match=message):
         Exhaustive().search(problem, rng)
     assert quality.asked == []
+
+
+def test_a_space_beyond_all_numbers_is_refused():
+    for log10_size in (6.5, 400.0):
+        with pytest.raises(OvnasError, match=rf"needs 10\^{log10_size} evaluations.*; take guided"):
+            Exhaustive().require(SimpleNamespace(log10_size=log10_size), 100)
 
 
 def test_its_front_is_the_spaces(space, quality, latency, rng, all_codes, hypervolume):
