@@ -81,7 +81,9 @@ def main() -> None:
                 value[step] = {key: found[key] for key in KEPT[step]}
             if step in ("report", "search"):
                 value["target"] = found["target"]
-        path = write_result(f"end_to_end-{study}", _without_paths(value))
+        tuned = any(one["is_finetuned"] for one in value.get("search", {}).get("finalists", ()))
+        name = f"end_to_end-{study}{'-finetuned' * tuned}"
+        path = write_result(name, _without_paths(value))
         picture = Path(runs) / study / "search" / "front.png"
         if "search" in steps and picture.is_file():
             shutil.copy(picture, FOLDER / f"{path.stem}.png")

@@ -27,7 +27,9 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     search = value["search"]
     base = search["baseline"]
     minutes = sum(value["steps_s"].values()) / 60
-    after = "in all" if "train" in value["steps_s"] else "after training"
+    steps = value["steps_s"]
+    begun = {"train": "in all", "collect": "after training"}
+    after = next((text for step, text in begun.items() if step in steps), "with an earlier predictor")
     lines = [
         f"**`{value['study']}`** on {machine_text(value)}, {minutes:.1f} minutes {after}, "
         f"{value['steps_s']['search'] / 60:.1f} of them the search ({link(name)}):",
@@ -129,6 +131,15 @@ def search_efficiency(value: dict[str, Any], name: str) -> str:
         f"{100 * whole['unexplained']:.2f} points) `guided` finds, by seed: {shares} evaluations. "
         f"A million architectures are scored in {value['scoring']['seconds']:.1f} s on {cpu_text(value)}.",
     ]
+    if again := value.get("judged_again"):
+        told = "; ".join(
+            f"`{algorithm}` {', '.join(f'{share:.1%}' for share in shares)}"
+            for algorithm, shares in again["algorithms"].items()
+        )
+        lines[-1] += (
+            f" On {again['images']:,} validation images that no search has seen, which do not favour the "
+            f"luckiest of many, the fronts have of all fronts' hypervolume: {told}."
+        )
     smallest, largest = value["ends"]
     error = value.get("standard_error", 0.0)
     if largest - smallest <= 2 * max(whole["unexplained"], error):

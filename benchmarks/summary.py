@@ -30,7 +30,9 @@ def summary() -> str:
 
 
 def _whole(value: Value) -> Iterator[tuple[str, str]]:
-    yield f"`{value['study']}`, from training to measured finalists", told(value)
+    tuned = sum(bool(one.get("is_finetuned")) for one in value["search"]["finalists"])
+    of_them = f", {tuned} of them fine-tuned" if tuned else ""
+    yield f"`{value['study']}`, from training to measured finalists{of_them}", told(value)
 
 
 def _zoo(value: Value) -> Iterator[tuple[str, str]]:
