@@ -47,7 +47,10 @@ def test_blocks_that_may_be_skipped_hold_their_rows(found):
 
 
 def test_what_is_fixed_says_why(found):
-    assert {one.name: one.what for one in found.fixed} == {"0.7": "5 channels", "2": "4 channels"}
+    assert {one.name: one.what for one in found.fixed} == {
+        "0.7": "5 unit(s) of channels",
+        "2": "4 unit(s) of channels",
+    }
     assert all(one.reason for one in found.fixed)
 
 
@@ -68,7 +71,7 @@ def test_the_page_shows_every_operation(tmp_path, capsys):
 def test_a_study_has_a_page_beside_its_results(tmp_path, capsys):
     assert main(["--study", "digits", "--runs-dir", str(tmp_path)]) == 0
     assert (tmp_path / "digits" / "supernet" / "space.html").is_file()
-    assert "fixed: fc (10 channels)" in capsys.readouterr().out
+    assert "fixed: fc (10 unit(s) of channels)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
