@@ -172,10 +172,11 @@ def load(path: Path | str) -> SavedPredictor:
             raise OvnasError(
                 f"there is no predictor {folder.name!r} in {folder.parent}{nearest(folder.name, there)}"
             )
-        hows = {kind: f" --predictor {kind}" for kind in PREDICTORS} | {ADAPTED: " --from PREDICTOR_FOLDER"}
+        how = f"--predictor {folder.name}" if folder.name in PREDICTORS else f"--name {folder.name}"
+        how = "--from PREDICTOR_FOLDER" if folder.name == ADAPTED else how
         raise OvnasError(
             f"there is no predictor at {folder}; make it with",
-            command=f"predictor.train{hows.get(folder.name, '')}",
+            command=f"predictor.train {how}",
         )
     try:
         card = json.loads(file.read_text(encoding="utf-8"))

@@ -102,6 +102,13 @@ def test_a_missing_predictor_names_the_command(tmp_path):
         load(tmp_path / "both")
 
 
+def test_a_mistyped_predictor_names_the_nearest(folder):
+    with pytest.raises(
+        OvnasError, match=rf"no predictor 'x{folder.name}' in .*; did you mean '{folder.name}'"
+    ):
+        load(folder.parent / f"x{folder.name}")
+
+
 DAMAGED_CARDS = ["", "{", "[]", "{}", "null", "3", '{"schema_version": ']
 
 
