@@ -227,8 +227,10 @@ def test_loadgen_s_figures_join_those_that_were_written(again):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OvnasError("the disk is full")])
-def test_what_was_measured_is_written_before_it_goes_back(with_data, tmp_path, monkeypatch, capsys, error):
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 2), (OvnasError("another measures"), 0)])
+def test_what_was_measured_is_written_before_it_goes_back(
+    with_data, tmp_path, monkeypatch, capsys, error, code
+):
     shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
     folder = tmp_path / "runs/tiny/search"
     (folder / "search.json").unlink()
@@ -237,8 +239,9 @@ def test_what_was_measured_is_written_before_it_goes_back(with_data, tmp_path, m
         raise error
 
     monkeypatch.setattr("search.refresh.store_finalists", stopped)
-    assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs")]) == 2
-    capsys.readouterr()
+    assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs")]) == code
+    note = "finalists were not added to the measurements: another measures"
+    assert (note in capsys.readouterr().err) == (code == 0)
     value = json.loads((folder / "search.json").read_text())
     assert [one["architecture"] for one in value["finalists"]] == [
         one["architecture"] for one in with_data.value["finalists"]

@@ -133,6 +133,6 @@ def test_a_predictor_under_a_name_of_its_own(capsys, folder, write_study):
 
 
 def test_unknown_predictor_and_study(capsys, folder):
-    assert "predictor.train --name nothing" in refused(capsys, folder, "--predictor", "nothing")
+    assert "there is no predictor 'nothing'" in refused(capsys, folder, "--predictor", "nothing")
     (folder / "tiny.toml").unlink()
     assert "there is no study file" in refused(capsys, folder)
