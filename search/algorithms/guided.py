@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from profiling.coverage import space_filling
 from search.algorithms.base import Algorithm, extremes
@@ -58,9 +59,10 @@ class Guided(Algorithm):
         batch = int(np.clip(problem.budget // 12, 2, 12))
         volumes = [(problem.n_evaluated, problem.hypervolume())]
         while not problem.is_used_up:
-            models = _learn(problem, encoding)
-            pool = self._pool(problem, models, rng)
-            chosen = _choose(problem, pool, models, min(batch, problem.budget - problem.n_evaluated))
+            with threadpool_limits(1, "blas"):  # sums in another order would choose others
+                models = _learn(problem, encoding)
+                pool = self._pool(problem, models, rng)
+                chosen = _choose(problem, pool, models, min(batch, problem.budget - problem.n_evaluated))
             if not len(chosen):
                 break
             problem.evaluate(chosen)
