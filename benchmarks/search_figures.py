@@ -12,6 +12,7 @@ from search.published import BASELINE, load_published
 
 __all__ = [
     "chosen_within",
+    "minutes_text",
     "predictor_choice",
     "published_ratios",
     "search_efficiency",
@@ -26,12 +27,8 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     """A study from training to measured finalists."""
     search = value["search"]
     base = search["baseline"]
-    minutes = sum(value["steps_s"].values()) / 60
-    steps = value["steps_s"]
-    begun = {"train": "in all", "collect": "after training"}
-    after = next((text for step, text in begun.items() if step in steps), "with an earlier predictor")
     lines = [
-        f"**`{value['study']}`** on {machine_text(value)}, {minutes:.1f} minutes {after}, "
+        f"**`{value['study']}`** on {machine_text(value)}, {minutes_text(value)}, "
         f"{value['steps_s']['search'] / 60:.1f} of them the search ({link(name)}):",
         "",
         "| network | million MACs | INT8 test accuracy | latency | speed-up | error of prediction |",
@@ -40,7 +37,7 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     ]
     for i, one in enumerate(search["finalists"], start=1):
         measured = one["measured"]
-        label = f"finalist {i}{' (fine-tuned)' if one.get('is_finetuned') else ''}"
+        label = f"finalist {i}{_tuned(one)}"
         label += "" if one["is_feasible"] else " (breaks a constraint)"
         lines.append(
             f"| {label} | {_head(one, measured)} | {speedup_text(measured, search)} "
@@ -50,6 +47,21 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     if picture.is_file():
         lines += ["", f"![Accuracy over latency of {value['study']}](benchmarks/results/{picture.name})"]
     return "\n".join([*lines, "", told(value)])
+
+
+def minutes_text(value: dict[str, Any]) -> str:
+    """How long a line took, and what it began with."""
+    steps = value["steps_s"]
+    begun = {"train": "in all", "collect": "after training"}
+    after = next((text for step, text in begun.items() if step in steps), "with an earlier predictor")
+    return f"{sum(steps.values()) / 60:.1f} minutes {after}"
+
+
+def _tuned(one: dict[str, Any]) -> str:
+    if not one.get("is_finetuned"):
+        return ""
+    epochs = (one.get("finetuning") or {}).get("epochs")
+    return f" (fine-tuned, {f'{epochs} epochs' if epochs else 'its file does not say how long'})"
 
 
 def told(value: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from results_file import cpu_text, is_without_biases, read, results, where
-from search_figures import chosen_within, speedup_text, told
+from search_figures import chosen_within, minutes_text, speedup_text, told
 from zoo_figures import models_tried
 
 from search.published import BASELINE, load_published
@@ -32,7 +32,7 @@ def summary() -> str:
 def _whole(value: Value) -> Iterator[tuple[str, str]]:
     tuned = sum(bool(one.get("is_finetuned")) for one in value["search"]["finalists"])
     of_them = f", {tuned} of them fine-tuned" if tuned else ""
-    yield f"`{value['study']}`, from training to measured finalists{of_them}", told(value)
+    yield f"`{value['study']}`, measured finalists{of_them}: {minutes_text(value)}", told(value)
 
 
 def _zoo(value: Value) -> Iterator[tuple[str, str]]:

@@ -53,8 +53,8 @@ def report(arguments: argparse.Namespace) -> dict[str, Any]:
     from predictor.evaluation import evaluate, fit_and_evaluate
     from predictor.judgement import judge
     from predictor.registry import BASELINES
-    from predictor.report_page import COLUMNS, Material, noise_note, plain_rows, report_page
-    from profiling.ceiling import ceiling_of
+    from predictor.report_page import COLUMNS, Material, plain_rows, report_page
+    from profiling.ceiling import ceiling_of, noise_note
     from profiling.collect import store_path
     from supernet.errors import OvnasError
     from supernet.whole_files import write_json

@@ -15,11 +15,11 @@ from predictor.bootstrap import N_RESAMPLES
 from predictor.conformal import LEVEL
 from predictor.judgement import Judgement
 from predictor.learning_curve import Point
+from profiling.ceiling import noise_note
 from profiling.machine import conditions
-from profiling.summary import NOISY
 from supernet.page import Cell, Page
 
-__all__ = ["COLUMNS", "Material", "noise_note", "plain_rows", "report_page"]
+__all__ = ["COLUMNS", "Material", "plain_rows", "report_page"]
 
 COLUMNS = (
     "predictor",
@@ -119,23 +119,6 @@ def _headline(page: Page, material: Material) -> None:
         "resamples of the test networks (of the repeated ones for the ceiling).",
         quiet=True,
     )
-
-
-def noise_note(ceiling: dict[str, Any], mape: float) -> str:
-    """What a noisy machine does to all of this, or nothing on a quiet one. `mape` is the best predictor's."""
-    if ceiling["mape"] is None or ceiling["mape"] <= NOISY:
-        return ""
-    note = (
-        f"Warning: the machine was noisy. Two measurements of a network differ by {ceiling['mape']:.1%} on "
-        f"the mean ({NOISY:.0%} is the limit), and networks closer than that cannot be told apart; collect "
-        "again when it is quiet (python -m profiling.machine says what keeps it busy)."
-    )
-    if mape < ceiling["floor"]:
-        note += (
-            " Errors below the floor mean that the repeated measurements were noisier than the others: this "
-            "floor is too high."
-        )
-    return note
 
 
 def _sentence(best: Judgement) -> str:

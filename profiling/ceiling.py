@@ -15,10 +15,12 @@ from scipy.stats import kendalltau
 
 from profiling.store import NetworkRecord
 
-__all__ = ["ceiling_of"]
+__all__ = ["ceiling_of", "noise_note"]
 
 N_RESAMPLES = 2_000
 LEVEL = 0.95
+# A ceiling above this is that of a noisy machine.
+NOISY = 0.02
 
 
 def ceiling_of(records: Sequence[NetworkRecord], *, seed: int = 0) -> dict[str, Any]:
@@ -40,3 +42,20 @@ def ceiling_of(records: Sequence[NetworkRecord], *, seed: int = 0) -> dict[str, 
         "floor": float(difference.mean() / math.sqrt(2)),
         "kendall_tau": float(kendalltau(first, second).statistic),
     }
+
+
+def noise_note(ceiling: dict[str, Any], mape: float | None = None) -> str:
+    """What a noisy machine does to figures, or nothing on a quiet one; `mape`: a predictor's error there."""
+    if ceiling["mape"] is None or ceiling["mape"] <= NOISY:
+        return ""
+    note = (
+        f"warning: this machine is noisy: two measurements of a network differ by {ceiling['mape']:.1%} on "
+        f"the mean ({NOISY:.0%} is the limit), and networks closer than that cannot be told apart; collect "
+        "again when it is quiet (python -m profiling.machine says what keeps it busy)."
+    )
+    if mape is not None and mape < ceiling["floor"]:
+        note += (
+            " Errors below the floor mean that the repeated measurements were noisier than the others: this "
+            "floor is too high."
+        )
+    return note

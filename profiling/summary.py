@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
 __all__ = ["print_summary", "summarise"]
 
-# A ceiling above this is said to be noisy.
-NOISY = 0.02
-
 
 def summarise(store: Store) -> dict[str, Any]:
     """Figures of all networks of a store, JSON values; it must hold one at least.
@@ -47,6 +44,8 @@ def summarise(store: Store) -> dict[str, Any]:
 
 def print_summary(value: dict[str, Any], out: Console) -> None:
     """Says a value of `summarise`, and warns where its numbers are bad."""
+    from profiling.ceiling import noise_note
+
     fastest, slowest = value["latency_range_us"]
     ceiling = value["ceiling"]
     out.print(
@@ -62,10 +61,8 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
         f"counters {value['counters_difference']:+.1%} beside end to end, "
         f"{-value['unexplained']:+.1%} once corrected"
     )
-    if ceiling["mape"] is not None and ceiling["mape"] > NOISY:
-        out.print(
-            "warning: this machine is noisy; networks that are closer than its ceiling cannot be told apart"
-        )
+    if note := noise_note(ceiling):
+        out.print(note, soft_wrap=True)
     if value["disturbed_networks"]:
         out.print(
             f"warning: {value['disturbed_networks']} networks were disturbed in most of their rounds; "

@@ -107,7 +107,10 @@ class Finalist(Network):
     @property
     def interval_now_us(self) -> tuple[float, float] | None:
         """Its interval at that speed."""
-        return None if self.interval_us is None else tuple(end * self._now for end in self.interval_us)  # type: ignore[return-value]
+        if self.interval_us is None:
+            return None
+        low, high = self.interval_us
+        return low * self._now, high * self._now
 
     @property
     def _now(self) -> float:

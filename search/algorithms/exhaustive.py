@@ -52,7 +52,8 @@ def enumerate_codes(space: Space) -> NDArray[np.int64]:
     n = math.prod(shape)
     if n > _MOST_COMBINATIONS:
         raise OvnasError(
-            f"a space of {n:,} combinations cannot be enumerated; the limit is {_MOST_COMBINATIONS:,}"
+            f"a space of 10^{math.log10(n):.1f} combinations cannot be enumerated; the limit is "
+            f"{_MOST_COMBINATIONS:,}"
         )
     found = [np.empty((0, len(shape)), dtype=np.int64)]
     for start in range(0, n, _CHUNK):

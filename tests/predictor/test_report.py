@@ -16,7 +16,6 @@ from predictor.dataset import load_dataset
 from predictor.metrics import HEADLINE, accuracy_of
 from predictor.registry import BASELINES
 from predictor.regret import regret_of
-from predictor.report_page import noise_note
 from predictor.saved import load
 from profiling import collect
 from supernet import cli
@@ -314,19 +313,3 @@ def test_collect_train_and_report(write_study, own_lock, tmp_path, monkeypatch):
     assert (again["networks"], again["kernels"]) == (14, collected["kernels"])
     assert repr(load_dataset([path]).examples) == before
     assert run(report.main, *options)["predictors"].keys() == value["predictors"].keys()
-
-
-@pytest.mark.parametrize(
-    ("ceiling", "mape", "parts"),
-    [
-        ({"mape": None, "floor": None}, 0.01, []),
-        ({"mape": 0.02, "floor": 0.014}, 0.01, []),
-        ({"mape": 0.047, "floor": 0.033}, 0.04, ["differ by 4.7%", "collect again"]),
-        ({"mape": 0.047, "floor": 0.033}, 0.013, ["differ by 4.7%", "this floor is too high"]),
-    ],
-)
-def test_a_noisy_machine_is_said(ceiling, mape, parts):
-    note = noise_note(ceiling, mape)
-    assert bool(note) == bool(parts)
-    assert [part for part in parts if part not in note] == []
-    assert ("too high" in note) == (mape == 0.013)

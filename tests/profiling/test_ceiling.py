@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from profiling.ceiling import ceiling_of
+from profiling.ceiling import ceiling_of, noise_note
 from profiling.store import NetworkRecord
 from supernet import Architecture
 
@@ -52,3 +52,20 @@ def test_the_interval_of_the_ceiling_is_that_of_theory(rng):
     error = difference.std() / 20
     assert low == pytest.approx(difference.mean() - 1.96 * error, abs=0.15 * error)
     assert high == pytest.approx(difference.mean() + 1.96 * error, abs=0.15 * error)
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "mape", "parts"),
+    [
+        ({"mape": None, "floor": None}, None, []),
+        ({"mape": 0.047, "floor": 0.033}, None, ["this machine is noisy", "differ by 4.7%"]),
+        ({"mape": 0.02, "floor": 0.014}, 0.01, []),
+        ({"mape": 0.047, "floor": 0.033}, 0.04, ["differ by 4.7%", "collect again"]),
+        ({"mape": 0.047, "floor": 0.033}, 0.013, ["differ by 4.7%", "this floor is too high"]),
+    ],
+)
+def test_a_noisy_machine_is_said(ceiling, mape, parts):
+    note = noise_note(ceiling, mape)
+    assert bool(note) == bool(parts)
+    assert [part for part in parts if part not in note] == []
+    assert ("too high" in note) == (mape == 0.013)

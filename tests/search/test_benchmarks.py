@@ -97,10 +97,10 @@ def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
             "speedup_interval": [speedup - 0.1, speedup + 0.1],
         }
         one["is_inside_interval"] = speedup != 4.0
-    search["finalists"][1]["is_finetuned"] = True
+    search["finalists"][1] |= {"is_finetuned": True, "finetuning": {"epochs": 4}}
     text = figures.whole_line({**head, "search": search, "steps_s": {"train": 60, "search": 90}}, "a.json")
     assert "finalist 1 (breaks a constraint) |" in text
-    assert "finalist 2 (fine-tuned) |" in text
+    assert "finalist 2 (fine-tuned, 4 epochs) |" in text
     assert "2.5 minutes in all, 1.5 of them the search ([file](benchmarks/results/a.json))" in text
     assert "With at most one point of INT8 accuracy lost, 4.00x (3.90 to 4.10)" in text
     assert "none lost beyond the standard error of the loss, 2.00x (1.90 to 2.10)" in text
