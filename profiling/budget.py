@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from supernet.errors import OvnasError
+from supernet.quantities import parse_budget
 
 __all__ = ["BLOCK", "Budget", "Spent", "n_to_repeat"]
 
@@ -38,12 +37,7 @@ class Budget:
     @classmethod
     def parse(cls, text: str) -> Budget:
         """Reads "90s", "5m", "1h" or "200". Raises OvnasError for anything else."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text.strip())
-        if match is None or float(match[1]) <= 0 or (match[2] is None and "." in match[1]):
-            raise OvnasError(f"a budget is a time like '90s', '5m' or a number of networks, got {text!r}")
-        if match[2] is None:
-            return cls(None, int(match[1]))
-        return cls(float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]], None)
+        return cls(*parse_budget(text, "a budget"))
 
     def next_block(self, n_measured: int, spent: Spent) -> int:
         """How many networks to measure next, if `n_measured` are; a time leaves enough for the repeats."""

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.scenario import SCENARIOS, SERVER_BOUND_MS, parse_ms
+from search.scenario import SCENARIOS, SERVER_BOUND_MS
 from supernet import cli
+from supernet.quantities import parse_latency
 from supernet.study import Study
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ def mlperf(arguments: argparse.Namespace) -> dict[str, Any]:
     from supernet.whole_files import write_json
 
     model: Path = arguments.model
-    bound_ms = SERVER_BOUND_MS if arguments.latency_bound is None else parse_ms(arguments.latency_bound)
+    bound_ms = (
+        SERVER_BOUND_MS
+        if arguments.latency_bound is None
+        else parse_latency(arguments.latency_bound, "--latency-bound") / 1e3
+    )
     if arguments.accuracy and (arguments.quick or arguments.latency_bound):
         raise OvnasError("--accuracy judges the whole test split; leave --quick and --latency-bound out")
     if arguments.latency_bound and arguments.scenario != "server":

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.scenario import SERVER_BOUND_MS, parse_ms
+from search.scenario import SERVER_BOUND_MS
 from supernet import cli
+from supernet.quantities import parse_latency
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,11 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     out = cli.console(arguments)
     predictor = arguments.predictor or arguments.runs_dir / FINE / "predictor" / "xgb"
     parts = _parts(arguments, predictor, out)
-    bound_ms = None if arguments.latency_bound is None else parse_ms(arguments.latency_bound)
+    bound_ms = (
+        None
+        if arguments.latency_bound is None
+        else parse_latency(arguments.latency_bound, "--latency-bound") / 1e3
+    )
     if bound_ms and "server" not in parts:
         raise OvnasError("--latency-bound is of the part server; leave it out, or add that to --parts")
     if set(parts) & {"offline", "server"}:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from supernet.errors import OvnasError
-
 if TYPE_CHECKING:
     from profiling.target import Target
 
-__all__ = ["SCENARIOS", "Arrangement", "Scenario", "candidates", "parse_ms"]
+__all__ = ["SCENARIOS", "Arrangement", "Scenario", "candidates"]
 
 SERVER_BOUND_MS = 15.0
 SAMPLES_OF_MULTISTREAM = 8
@@ -99,11 +96,3 @@ def candidates(scenario: Scenario, threads: int) -> list[Arrangement]:
             *(Arrangement(threads, s, -(-n // s), s) for s in {min(threads, n)}),
         ]
     return list(dict.fromkeys(found))
-
-
-def parse_ms(text: str) -> float:
-    """Reads "15ms" or "0.5s" as milliseconds. Raises OvnasError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s)", text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise OvnasError(f"a latency bound is a time like '15ms' or '0.1s', but got {text!r}")
-    return float(match[1]) * {"ms": 1, "s": 1000}[match[2]]

@@ -9,7 +9,7 @@ from search.algorithms.registry import ALGORITHMS
 from search.algorithms.registry import DEFAULT as DEFAULT_ALGORITHM
 from search.constraints import Constraints
 from search.objectives import OBJECTIVES, Objective, parse_objectives
-from search.scenario import SCENARIOS, SERVER_BOUND_MS, parse_ms
+from search.scenario import SCENARIOS, SERVER_BOUND_MS
 from supernet.errors import OvnasError, nearest
 from supernet.quantities import parse_count, parse_latency, parse_size
 from supernet.study import SearchSection, Study
@@ -144,7 +144,7 @@ class Settings:
             seed=arguments.seed,
             mlperf=scenarios,
             is_quick=arguments.quick,
-            bound_ms=SERVER_BOUND_MS if bound is None else parse_ms(bound),
+            bound_ms=SERVER_BOUND_MS if bound is None else parse_latency(bound, "--latency-bound") / 1e3,
         )
 
 

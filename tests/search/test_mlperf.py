@@ -152,7 +152,7 @@ def _arguments():
     ("options", "message"),
     [
         (["--model", "none.xml"], "there is no model file none.xml"),
-        (["--model", "none.xml", "--latency-bound", "15"], "a latency bound is a time like '15ms'"),
+        (["--model", "none.xml", "--latency-bound", "15"], "--latency-bound must be a latency like 8ms"),
         (["--model", "none.xml", "--accuracy", "--quick"], "leave --quick and --latency-bound out"),
     ],
 )

@@ -82,7 +82,7 @@ def test_counts_must_be_positive(capsys, folder, option, value):
         (("--max-size", "big"), "--max-size must be a size like 2MB"),
         (("--predictor", "measure", "--rounds", "2"), "--rounds refreshes a predictor"),
         (("--mlperf", "offline,sever"), "no scenario 'sever'; did you mean 'server'?"),
-        (("--mlperf", "server", "--latency-bound", "15"), "a latency bound is a time like '15ms'"),
+        (("--mlperf", "server", "--latency-bound", "15"), "--latency-bound must be a latency like 8ms"),
     ],
 )
 def test_options_that_make_no_sense(capsys, folder, options, message):

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.scenario import SCENARIOS, Arrangement, candidates, parse_ms
-from supernet.errors import OvnasError
+from search.scenario import SCENARIOS, Arrangement, candidates
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=str)
@@ -24,14 +23,3 @@ def test_candidates_fit_the_machine(scenario, threads):
 def test_the_submission_s_arrangement_is_among_them():
     assert Arrangement(80, 80, 2, 160) in candidates(SCENARIOS["offline"], 80)
     assert Arrangement(80, 20, 1, 20) in candidates(SCENARIOS["server"], 80)
-
-
-@pytest.mark.parametrize(("text", "ms"), [("15ms", 15.0), ("0.5s", 500.0), (" 2.5 ms ", 2.5)])
-def test_times_are_read(text, ms):
-    assert parse_ms(text) == ms
-
-
-@pytest.mark.parametrize("text", ["15", "ms", "-1ms", "0ms", "1m", "fast"])
-def test_what_is_no_time_is_refused(text):
-    with pytest.raises(OvnasError, match="a time like '15ms'"):
-        parse_ms(text)

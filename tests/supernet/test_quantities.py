@@ -12,6 +12,7 @@ from supernet.quantities import parse_count, parse_latency, parse_size
         (parse_latency, "8ms", 8e3),
         (parse_latency, "750us", 750),
         (parse_latency, "0.1 s", 1e5),
+        (parse_latency, " 2.5 ms ", 2500),
         (parse_count, "40M", 4e7),
         (parse_count, "1.5g", 1.5e9),
         (parse_count, "123", 123),
@@ -30,6 +31,7 @@ def test_other_words_are_refused_with_an_example(parse, text):
         parse(text, "--option")
 
 
-def test_a_latency_needs_its_unit():
-    with pytest.raises(OvnasError, match="8ms"):
-        parse_latency("8", "--max-latency")
+@pytest.mark.parametrize("text", ["8", "ms", "1m"])
+def test_a_latency_needs_its_number_and_unit(text):
+    with pytest.raises(OvnasError, match="--max-latency must be a latency like 8ms"):
+        parse_latency(text, "--max-latency")

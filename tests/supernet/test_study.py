@@ -107,7 +107,7 @@ def test_a_wrong_file_is_refused_with_one_line(text, parts):
         ("search", "max_latency = 'fast'", "[search] max_latency must be a latency like 8ms"),
         ("search", "max_macs = '4ms'", "[search] max_macs must be a count like 40M"),
         ("search", "objectives = ['accuracy', 'speed']", "'objectives' must be one of accuracy, latency"),
-        ("profiling", "budget = '5 parsecs'", "[profiling] budget must be a time like '90s' or '5m', or"),
+        ("profiling", "budget = '5 parsecs'", "[profiling] budget is a time like '90s', '5m' or a number"),
         ("profiling", "budget = '0m'", "[profiling] budget"),
         ("profiling", "budget = '1.5'", "[profiling] budget"),
         ("train", "pretrain_epochs = 0", "[train] pretrain_epochs"),
