@@ -99,9 +99,10 @@ def error_distribution(evaluations: Sequence[Evaluation], floor: float | None) -
         axes.axvline(floor * 100, color=GREY, linestyle="--", linewidth=1)
         axes.annotate(
             " floor: the noise of\n the measurement itself",
-            (floor * 100, 3),
+            (floor * 100, 98),
             color="#5f6368",
             fontsize=8,
+            va="top",
         )
     axes.set(xlabel="error of the predicted latency, %", ylabel="test networks within it, %", ylim=(0, 102))
     # One hopeless baseline must not squeeze the others into a corner.

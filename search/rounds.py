@@ -91,6 +91,9 @@ def search_problem(
             on_evaluation=lambda n: bar.update(task, completed=n) if n % 5 == 0 or n == budget else None,
         )  # fmt: skip
         make_algorithm(settings.algorithm).search(problem, np.random.default_rng(settings.seed))
+        n = problem.n_evaluated
+        note = "" if problem.is_used_up else f"of at most {budget}: nothing more to gain"
+        bar.update(task, completed=n, total=n, note=note)
     known = {c.architecture for c in earlier}
     for architecture, candidate in problem.candidates.items():
         if architecture not in known:

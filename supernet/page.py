@@ -32,8 +32,8 @@ p { max-width: 75ch; margin: 6px 0; } .quiet { color: #5f6368; font-size: 14px; 
 .fact b { display: block; font-size: 24px; font-weight: 600; } .fact span { color: #5f6368; font-size: 13px; }
 .scroll { overflow-x: auto; margin: 12px 0; }
 .scroll { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
-table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
-th, td { padding: 7px 10px; text-align: right; white-space: nowrap; }
+table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
+th, td { padding: 7px 8px; text-align: right; white-space: nowrap; }
 th { background: #f1f3f4; font-weight: 600; } tr + tr td { border-top: 1px solid #e8eaed; }
 th:first-child, td:first-child { text-align: left; }
 figure { margin: 12px 0; background: #fff; border: 1px solid #dadce0; border-radius: 10px; padding: 8px; }
@@ -45,7 +45,7 @@ figure svg g:has(> title):hover :is(use, path) { stroke: #202124 !important; str
 .pair figure { margin: 0; } code { font-size: 13px; }
 td small { display: block; color: #5f6368; font-size: 12px; font-weight: 400; }
 td.good { color: #00693e; font-weight: 600; } td.bad { color: #a50e0e; font-weight: 600; }
-td.bad small { white-space: normal; min-width: 18ch; }
+td.bad small { white-space: normal; min-width: 15ch; }
 td.bar { background: linear-gradient(to right, #dcebf5 var(--share), transparent var(--share)); }
 details { margin: 8px 0; padding: 8px 14px; }
 details { background: #fff; border: 1px solid #dadce0; border-radius: 10px; }
