@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ class Constraints:
     max_accuracy_drop: float | None = None
     max_macs: float | None = None
     max_size_bytes: float | None = None
+
+    def at_speed(self, factor: float) -> Constraints:
+        """The same for latencies of a machine on which everything takes `factor` times as long."""
+        if self.max_latency_us is None:
+            return self
+        return replace(self, max_latency_us=factor * self.max_latency_us)
 
     def limits(self, baseline_us: float, baseline_quality: float | None) -> tuple[Limit, ...]:
         """What they mean beside a baseline of this latency (microseconds) and accuracy (a fraction; None:

@@ -35,7 +35,8 @@ __all__ = ["Workshop", "make_problem", "run_round", "search_problem"]
 @dataclass(frozen=True)
 class Workshop:
     """What all rounds share. `baseline_quality` is the pre-trained model's accuracy on what the search judges
-    on, None without data."""
+    on, None without data; `baseline_now_us` its INT8 latency just before the search, None where no limit
+    needs it."""
 
     settings: Settings
     material: Material
@@ -43,6 +44,7 @@ class Workshop:
     target: Target
     baseline: Built
     baseline_quality: float | None
+    baseline_now_us: float | None
     folder: Path
     lock: Callable[[], AbstractContextManager[object]]
     finetune: Callable[[Sequence[Architecture]], None]
@@ -57,10 +59,17 @@ def make_problem(
     target: Target,
     baseline_quality: float | None,
     *,
+    baseline_now_us: float | None = None,
     earlier: Sequence[Candidate] = (),
     on_evaluation: Callable[[int], None] = lambda n: None,
 ) -> Problem:
-    """The problem that the settings describe; `earlier` candidates are known from the start."""
+    """The problem that the settings describe; `earlier` candidates are known from the start.
+
+    Latencies are those of the machine as it was when the source learned; with `baseline_now_us` a limit in
+    milliseconds, which means the machine of now, is carried over to it.
+    """
+    then_over_now = 1.0 if baseline_now_us is None else source.baseline_us / baseline_now_us
+    constraints = settings.constraints.at_speed(then_over_now)
     problem = Problem(
         source.space,
         quality,
@@ -68,7 +77,7 @@ def make_problem(
         settings.budget,
         on_evaluation,
         objectives=settings.objectives,
-        limits=settings.constraints.limits(source.baseline_us, baseline_quality),
+        limits=constraints.limits(source.baseline_us, baseline_quality),
         sizes=Sizes.of_network(material.network),
         is_latency_known=source.is_known,
         samples_in_flight=target["streams"] * target["batch"],
@@ -87,7 +96,7 @@ def search_problem(
         task = bar.add_task(f"searching ({settings.algorithm})", total=budget, note="")
         problem = make_problem(
             settings, workshop.material, workshop.quality, source, workshop.target,
-            workshop.baseline_quality, earlier=earlier,
+            workshop.baseline_quality, baseline_now_us=workshop.baseline_now_us, earlier=earlier,
             on_evaluation=lambda n: bar.update(task, completed=n) if n % 5 == 0 or n == budget else None,
         )  # fmt: skip
         make_algorithm(settings.algorithm).search(problem, np.random.default_rng(settings.seed))

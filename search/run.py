@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from profiling.target import Target
+    from search.finalists import Built
     from search.material import Material
     from search.problem import Problem
     from search.quality import Quality
@@ -83,10 +85,12 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
             source = measured_source(study, settings, folder, out)
         with out.status("building the baseline"):
             baseline = build(material, None, partial / "baseline", target)
+        lock = nullcontext if is_in_loop else measuring
+        with lock(), out.status("measuring the baseline"):
+            baseline_now_us = _baseline_now_us(settings, baseline, target)
         workshop = Workshop(
             settings, material, quality, target, baseline,
-            _baseline_quality(settings, material, quality),
-            partial, nullcontext if is_in_loop else measuring,
+            _baseline_quality(settings, material, quality), baseline_now_us, partial, lock,
             _finetuner(arguments, settings, material, out), out,
         )  # fmt: skip
         problem, finalists = run_round(workshop, source, [], [], 1)
@@ -140,6 +144,18 @@ def _baseline_quality(settings: Settings, material: Material, quality: Quality) 
     if settings.constraints.max_accuracy_drop is None or not isinstance(quality, ValidationAccuracy):
         return None
     return quality.of_pretrained(material.pretrained)
+
+
+def _baseline_now_us(settings: Settings, baseline: Built, target: Target) -> float | None:
+    """The INT8 baseline's latency at the machine's present speed, where a limit in milliseconds needs it."""
+    import numpy as np
+
+    from search.comparison import compare
+
+    if settings.constraints.max_latency_us is None:
+        return None
+    rng = np.random.default_rng([settings.seed, 0])
+    return compare(baseline.exported.model, [], target, rng)[0]
 
 
 def _mlperf(
