@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.axes import Axis
 from profiling.plan import Plan
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ __all__ = ["CompiledPredictor"]
 CHUNK = 65_536
 # A table of so many entries still lies in the second-level cache.
 LARGEST_JOINED = 4096
+
+
+Parts = dict[tuple[Axis, ...], NDArray[np.float64]]
 
 
 class Tabulated(Protocol):
@@ -34,10 +39,10 @@ class CompiledPredictor:
         self.space = plan.space
         tables = predictor.tables(plan, conditions)
         self.base_us = tables.base_us
-        shared: dict[tuple[int, ...], NDArray[np.float64]] = {}
-        for slots, table in tables.parts:
-            if slots:
-                shared[slots] = shared[slots] + table if slots in shared else table
+        shared: Parts = {}
+        for axes, table in tables.parts:
+            if axes:
+                shared[axes] = shared[axes] + table if axes in shared else table
             else:
                 self.base_us += float(table)
         self._tables = list(_joined(_absorbed(shared)).items())
@@ -48,53 +53,48 @@ class CompiledPredictor:
         for start in range(0, len(codes), CHUNK):
             columns = np.ascontiguousarray(codes[start : start + CHUNK].T)
             total = np.full(columns.shape[1], self.base_us)
-            for slots, table in self._tables:
-                index = columns[slots[0]]
-                for slot, size in zip(slots[1:], table.shape[1:], strict=True):
-                    index = index * size + columns[slot]
+            for axes, table in self._tables:
+                index = axes[0].index(columns)
+                for axis in axes[1:]:
+                    index = index * axis.size + axis.index(columns)
                 total += table.reshape(-1).take(index)
             result[start : start + CHUNK] = total
         return result
 
 
-Parts = dict[tuple[int, ...], NDArray[np.float64]]
-
-
 def _absorbed(tables: Parts) -> Parts:
-    """Adds a table into another one that depends on all its slots."""
+    """Adds a table into another one that depends on all its axes."""
     result: Parts = {}
-    for slots, table in sorted(tables.items(), key=lambda item: -len(item[0])):
-        host = next((other for other in result if set(slots) <= set(other)), None)
+    for axes, table in sorted(tables.items(), key=lambda item: -len(item[0])):
+        host = next((other for other in result if set(axes) <= set(other)), None)
         if host is None:
-            result[slots] = table
+            result[axes] = table
         else:
-            result[host] = result[host] + _spread(slots, table, host)
+            result[host] = result[host] + _spread(axes, table, host)
     return result
 
 
 def _joined(tables: Parts) -> Parts:
-    """Joins any two tables, of shared slots or not, while the joint one stays small: fewer gathers for the
+    """Joins any two tables, of shared axes or not, while the joint one stays small: fewer gathers for the
     same sum."""
     result: Parts = {}
-    for slots, table in tables.items():
-        host = next((h for h in result if _joint_size(h, result[h], slots, table) <= LARGEST_JOINED), None)
-        if host is None:
-            result[slots] = table
+    for axes, table in tables.items():
+        unions = ((host, _union(host, axes)) for host in result)
+        found = next((h for h, all_ in unions if math.prod(a.size for a in all_) <= LARGEST_JOINED), None)
+        if found is None:
+            result[axes] = table
         else:
-            union = tuple(sorted({*host, *slots}))
-            joint = _spread(host, result.pop(host), union) + _spread(slots, table, union)
-            result[union] = joint
+            union = _union(found, axes)
+            result[union] = _spread(found, result.pop(found), union) + _spread(axes, table, union)
     return result
 
 
-def _joint_size(
-    first: tuple[int, ...], one: NDArray[np.float64], second: tuple[int, ...], other: NDArray[np.float64]
-) -> int:
-    sizes = dict(zip(first, one.shape, strict=True)) | dict(zip(second, other.shape, strict=True))
-    return int(np.prod(list(sizes.values())))
+def _union(one: tuple[Axis, ...], other: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    return tuple(sorted({*one, *other}, key=lambda axis: (axis.slots, axis.steps)))
 
 
-def _spread(slots: tuple[int, ...], table: NDArray[np.float64], onto: tuple[int, ...]) -> NDArray[np.float64]:
-    """The table with an axis of length 1 for each slot of `onto` that it does not depend on."""
-    sizes = iter(table.shape)
-    return table.reshape([next(sizes) if slot in slots else 1 for slot in onto])
+def _spread(
+    axes: tuple[Axis, ...], table: NDArray[np.float64], onto: tuple[Axis, ...]
+) -> NDArray[np.float64]:
+    """The table with an axis of length 1 for each one of `onto` that it does not depend on."""
+    return table.reshape([axis.size if axis in axes else 1 for axis in onto])

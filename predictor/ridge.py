@@ -12,9 +12,10 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from predictor.axes import every_index, plain_axis
 from predictor.base import LatencyPredictor
 from predictor.network import Conditions, Network
-from predictor.tables import Tables, all_choices
+from predictor.tables import Tables
 from profiling.plan import Plan
 from supernet.errors import OvnasError
 
@@ -62,10 +63,11 @@ class RidgePredictor(LatencyPredictor):
         parts = []
         for slot, found in enumerate(coefficients):
             block = space.slots[slot].block
-            slots = tuple(sorted({slot} if block is None else {slot, block.slot}))
-            codes = space.canonical(all_choices(plan, slots))
+            slots = sorted({slot} if block is None else {slot, block.slot})
+            axes = tuple(plain_axis(space, s) for s in slots)
+            codes = space.canonical(every_index(space, axes))
             values = np.array([found.get(int(code), 0.0) for code in codes[:, slot]])
-            parts.append((slots, values.reshape([len(space.slots[s].choices) for s in slots])))
+            parts.append((axes, values.reshape([axis.size for axis in axes])))
         return Tables(self.base_us_[space.fingerprint], tuple(parts))
 
     def save(self, folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.axes import Axis, axes_of, every_index
 from predictor.compiled import CompiledPredictor
 from predictor.network import Conditions
 from predictor.tables import Tables
@@ -128,12 +128,11 @@ class _Summed:
         return self._tables
 
 
-def _table(space: Space, term: Term) -> tuple[tuple[int, ...], Floats]:
-    slots = _slots_of(space, term)
-    shape = [len(space.slots[slot].choices) for slot in slots]
-    codes = np.zeros((int(np.prod(shape)), len(space.slots)), dtype=np.int64)
-    if slots:
-        codes[:, list(slots)] = list(itertools.product(*map(range, shape)))
+def _table(space: Space, term: Term) -> tuple[tuple[Axis, ...], Floats]:
+    block = None if term.block is None else term.block.slot
+    side = None if term.moved is None else space.resolution_slot
+    axes = axes_of(space, term.dims, (block, term.kernel_slot, side))
+    codes = every_index(space, axes)
     sizes = space.group_sizes(codes)
     value = term.factor * space.alive(term.block, codes).astype(np.float64)
     value *= space.kernel_sides(term.kernel, term.kernel_slot, codes).prod(axis=1)
@@ -141,19 +140,4 @@ def _table(space: Space, term: Term) -> tuple[tuple[int, ...], Floats]:
         value *= space.positions(term.moved, codes)
     for dim in term.dims:
         value = value * dim_size(dim, sizes)
-    return slots, value.reshape(shape)
-
-
-def _slots_of(space: Space, term: Term) -> tuple[int, ...]:
-    slots: set[int] = set() if term.block is None else {term.block.slot}
-    slots |= set() if term.kernel_slot is None else {term.kernel_slot}
-    if term.moved is not None and space.resolution_slot is not None:
-        slots.add(space.resolution_slot)
-    pending = [segment.group for dim in term.dims for segment in dim]
-    while pending:
-        index = pending.pop()
-        if index is not None:
-            group = space.groups[index]
-            slots |= set() if group.slot is None else {group.slot}
-            pending.append(group.parent)
-    return tuple(sorted(slots))
+    return axes, value.reshape([axis.size for axis in axes])
