@@ -126,13 +126,16 @@ def load_dataset(paths: Sequence[Path], *, seed: int = 0, n_train: int | None = 
 def _split(
     examples: Sequence[Example], plan: Plan, rng: np.random.Generator
 ) -> tuple[list[Example], list[Example]]:
+    """The share is of what a collection measured: finalists, which come later, do not change who is held
+    out."""
     extremes = {plan.space.largest, plan.space.smallest}
+    n_test = round(TEST_SHARE * sum(e.record.chosen_as != "finalist" for e in examples))
     free = [
         i
         for i, e in enumerate(examples)
         if e.record.architecture not in extremes and e.record.chosen_as == "filling"
     ]
-    chosen = set(rng.permutation(free)[: round(TEST_SHARE * len(examples))].tolist())
+    chosen = set(rng.permutation(free)[:n_test].tolist())
     return (
         [e for i, e in enumerate(examples) if i not in chosen],
         [e for i, e in enumerate(examples) if i in chosen],

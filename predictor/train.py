@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from predictor.base import LatencyPredictor
     from predictor.dataset import Dataset
 
-# Names that are files of the predictors' folder, or lead out of it.
+# No names that are files of the predictors' folder, or lead out of it.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
 
@@ -90,9 +90,11 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         residuals=kept,
         unlike_residuals=unlike,
     )
-    measured, judged = data.latencies(data.test), "unseen ones"
-    predicted = predictor.predict([e.network for e in data.test])
-    if not data.test:
+    seen = origin.get("adapted_from", {}).get("train_architectures", {})
+    unseen = [e for e in data.test if str(e.record.architecture) not in seen.get(e.study, ())]
+    measured, judged = data.latencies(unseen), "unseen ones"
+    predicted = predictor.predict([e.network for e in unseen])
+    if not unseen:
         measured, judged = data.latencies(data.train), "of them, each left out in turn,"
         predicted = measured / np.exp(residuals)
     found = accuracy_of(measured, predicted)
@@ -163,6 +165,8 @@ def _check(arguments: argparse.Namespace, kind: str) -> None:
         raise OvnasError(f"--measurements must be >= {MIN_LEARNED}, but got {arguments.measurements}")
     if arguments.name is not None and not re.fullmatch(_NAME, arguments.name):
         raise OvnasError(f"--name must be letters, digits and any of _.+-, but got {arguments.name!r}")
+    if arguments.name is not None and arguments.name.startswith("report."):
+        raise OvnasError(f"--name {arguments.name} is a file of the report's; take another")
     if arguments.name in PREDICTORS and arguments.name != kind:
         raise OvnasError(
             f"--name {arguments.name} is a kind of predictor, but this one is of kind {kind}; take another"

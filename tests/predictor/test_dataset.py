@@ -124,3 +124,16 @@ def test_only_networks_that_fill_the_space_are_held_out(measurements, known):
     learned, judged = _split(marked, known.plan, np.random.default_rng(0))
     assert {e.record.chosen_as for e in judged} == {"filling"}
     assert len(learned) + len(judged) == len(marked)
+
+
+def test_finalists_that_come_later_do_not_change_who_is_held_out(measurements, known):
+    """Or a predictor that was trained before them would be judged on networks that it knows."""
+    examples = load_dataset([measurements]).examples
+    _, before = _split(examples, known.plan, np.random.default_rng(0))
+    finalists = [
+        dataclasses.replace(e, record=dataclasses.replace(e.record, chosen_as="finalist"))
+        for e in examples[:20]
+    ]
+    learned, after = _split([*examples, *finalists], known.plan, np.random.default_rng(0))
+    assert after == before
+    assert learned[-20:] == finalists
