@@ -33,7 +33,7 @@ class Built:
     """One exported network; `candidate` is None for the baseline. Accuracies are on the test split, None
     without data; `hits_int8`, shape (n,), says of each test image whether the INT8 model is right.
     `model_bytes` are those of the INT8 weights file; `finetuning`: epochs, learning rate and seed
-    of training alone, None where its weights are the super-network's."""
+    of training alone (0 epochs: none made it better), None where it was not trained alone."""
 
     architecture: Architecture
     candidate: Candidate | None

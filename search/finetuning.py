@@ -29,7 +29,7 @@ def finetune_missing(
 
     known = {a: material.extract(a)[1] for a in architectures}
     missing = [a for a, finetuning in known.items() if finetuning is None]
-    others = [a for a, own in known.items() if own is not None and own["epochs"] != epochs]
+    others = [a for a, own in known.items() if own is not None and own["epochs"] not in (epochs, 0)]
     if others:
         out.print(
             f"{len(others)} finalist(s) were fine-tuned before, not for {epochs} epoch(s), and stay as they "

@@ -41,8 +41,9 @@ class Material:
 
     def extract(self, architecture: Architecture) -> tuple[nn.Module, dict[str, Any] | None]:
         """A sub-network to be judged and exported, with BatchNorm statistics of its own; and how, if it was,
-        `supernet.finetune` has trained it on: epochs, learning_rate and seed."""
-        from supernet.checkpoint import load_finetuned
+        `supernet.finetune` has trained it on: epochs in all (0: none made it better), and the last
+        learning_rate and seed."""
+        from supernet.checkpoint import finetuning_of, load_finetuned
 
         if self.reestimator is None or self.supernet is None:
             return self.network.extract(architecture), None
@@ -50,7 +51,10 @@ class Material:
         if kept is None:
             return self.reestimator.extract(architecture), None
         module, facts = kept
-        return module, {key: facts.get(key) for key in ("epochs", "learning_rate", "seed")}
+        trained = finetuning_of(facts)
+        epochs = [one["epochs"] for one in trained]
+        last = trained[-1] if trained else {"learning_rate": None, "seed": None}
+        return module, {**last, "epochs": None if None in epochs else sum(epochs)}
 
 
 def load_material(

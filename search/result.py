@@ -89,7 +89,7 @@ def finalist_value(
     change, change_error = _change(built, baseline)
     return {
         "architecture": str(built.architecture),
-        "is_finetuned": built.finetuning is not None,
+        "is_finetuned": built.finetuning is not None and built.finetuning["epochs"] != 0,
         "finetuning": built.finetuning,
         **_sizes(built),
         "predicted": {

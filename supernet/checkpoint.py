@@ -32,6 +32,7 @@ __all__ = [
     "differences",
     "digest",
     "finetuned_path",
+    "finetuning_of",
     "keeps_pretraining",
     "load_finetuned",
     "load_pretrained",
@@ -194,6 +195,14 @@ def finetuned_path(folder: Path, architecture: Architecture) -> Path:
 def origin_of(folder: Path) -> dict[str, str]:
     """Which super-network something was made from."""
     return {"supernet": digest(folder / "supernet.safetensors")}
+
+
+def finetuning_of(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """What fine-tuning a file's weights have gone through, from its facts: epochs, learning_rate and seed of
+    each; none where it made them worse and the former are kept."""
+    single = {key: facts.get(key) for key in ("epochs", "learning_rate", "seed")}
+    found: list[dict[str, Any]] = facts.get("finetuning", [single] if facts.get("is_better", True) else [])
+    return found
 
 
 def load_finetuned(

@@ -81,15 +81,21 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         raise OvnasError(f"{architecture} is fine-tuned already; --force trains on from there")
     tuner = _Tuner(study, splits, arguments.epochs, rate, arguments.seed, home, out, images)
+    earlier = [] if kept is None else checkpoint.finetuning_of(kept[1])
     facts = {"study": study.name, "architecture": str(architecture), "macs": network.space.macs(architecture)}
     if arguments.int8:
         return {**facts, **_finetune_int8(tuner, module, teacher, architecture)}
-    return {**facts, **_finetune(tuner, module, teacher, architecture)}
+    return {**facts, **_finetune(tuner, module, teacher, architecture, earlier)}
 
 
 def _finetune(
-    tuner: _Tuner, module: nn.Module, teacher: nn.Module, architecture: Architecture
+    tuner: _Tuner,
+    module: nn.Module,
+    teacher: nn.Module,
+    architecture: Architecture,
+    earlier: list[dict[str, Any]],
 ) -> dict[str, Any]:
+    """`earlier`: what `module` has been fine-tuned by before."""
     import copy
 
     from supernet import checkpoint
@@ -103,6 +109,7 @@ def _finetune(
     n = reestimate(module, tuner.images(take(tuner.splits.train, BATCHNORM_SAMPLES)))
     found = tuner.facts | tuner.compared(before, module) | {"batchnorm_samples": n}
     better = module if found["is_better"] else before
+    found["finetuning"] = [*earlier, tuner.facts] if found["is_better"] else earlier
     path = checkpoint.finetuned_path(tuner.home, architecture)
     save_state(better.state_dict(), path, facts=found | checkpoint.origin_of(tuner.home))
     keeper.remove()

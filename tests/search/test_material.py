@@ -13,7 +13,7 @@ from search.problem import Candidate
 from supernet.batchnorm import Reestimator, reestimate
 from supernet.checkpoint import finetuned_path, origin_of
 from supernet.data import Splits
-from supernet.whole_files import save_state
+from supernet.whole_files import load_state, save_state
 
 TARGET = {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
 
@@ -55,6 +55,35 @@ def test_only_what_was_fine_tuned_from_this_super_network_has_weights_of_its_own
         expected = material.network.extract(architecture)
         reestimate(expected, tiny_images)
         torch.testing.assert_close(module.state_dict(), expected.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (
+            {"epochs": 3, "learning_rate": 0.1, "seed": 0, "is_better": False},
+            0,
+        ),  # as saved before there was a list
+        ({"finetuning": []}, 0),
+        (
+            {
+                "finetuning": [
+                    {"epochs": 4, "learning_rate": 0.1, "seed": 0},
+                    {"epochs": 2, "learning_rate": 0.01, "seed": 1},
+                ]
+            },
+            6,
+        ),
+    ],
+)
+def test_only_fine_tuning_that_made_it_better_is_told(material, tmp_path, facts, expected):
+    architecture = material.network.space.smallest
+    path = finetuned_path(material.supernet, architecture)
+    state, _ = load_state(path)
+    save_state(state, path, facts={**facts, **origin_of(material.supernet)})
+    _, finetuning = material.extract(architecture)
+    assert finetuning["epochs"] == expected
+    assert finetuning["learning_rate"] == (0.01 if expected else None)
 
 
 def test_a_fine_tuned_finalist_is_judged_and_exported_with_its_weights(material, tmp_path):

@@ -53,7 +53,7 @@ def test_fine_tuning_then_int8(trained, capsys):
     assert found["is_better"]
     assert found["after"]["validation"] > found["before"]["validation"] + 0.05  # it was trained little
     module, facts = load_finetuned(network, home, smallest)
-    assert (facts["epochs"], facts["learning_rate"], facts["seed"]) == (4, 0.03, 0)
+    assert facts["finetuning"] == [{"epochs": 4, "learning_rate": 0.03, "seed": 0}]
     assert accuracy(module, splits.validation) == pytest.approx(found["after"]["validation"], abs=0.004)
     assert load_finetuned(network, home, network.space.largest) is None
     assert finetune.main(options) == 2
