@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from predictor.base import KernelPredictor
 from predictor.features import FEATURES, feature_matrix
 from predictor.network import Conditions
-from predictor.roofline import Peak, roofline_us
+from predictor.roofline import Peak, compute_us, roofline_us
 from profiling.kernel import ExecutedKernel, Kernel
 from supernet.errors import OvnasError
 
@@ -166,9 +166,10 @@ def predict_kernels(
 
     A kernel of a family that was never learned from costs its roofline bound. With p the predicted part
     (and the fixed cost), e the extrapolated part and r the part from rooflines, and [l, h] the factors of the
-    predictor's interval, the network's interval is [l (p + e / 1.5) + r, h (p + 1.5 e) + 10 r]: a bound
-    can only be too low. It can be too high as well where the machine's peak was not measured: then the
-    lower end has r / 10. Raises OvnasError for a predictor that knows no kernels.
+    predictor's interval, the network's interval is [l (p + e / 1.5) + c, h (p + 1.5 e) + 10 r], where c is
+    what those kernels have to compute alone: their data may lie in a cache, which is faster than the memory
+    that r counts. Where the machine's peak was not measured, it may be faster: then c / 10. Raises
+    OvnasError for a predictor that knows no kernels.
     """
     predictor = saved.predictor
     if not isinstance(predictor, KernelPredictor):
@@ -227,7 +228,8 @@ def priced(
     parts = {source: sum(c.latency_us for c in costs if c.source == source) for source in _sources()}
     base = predictor.overhead_us_ + parts["predicted"]
     latency = base + parts["extrapolated"] + parts["roofline"]
-    least = parts["roofline"] / (1.0 if peak.is_measured else ROOFLINE)
+    unknown = [one.kernel for one, (source, _) in zip(network, verdicts, strict=True) if source == "roofline"]
+    least = float(compute_us(unknown, peak).sum()) / (1.0 if peak.is_measured else ROOFLINE)
     low = factors[0] * (base + parts["extrapolated"] / EXTRAPOLATED) + least
     high = factors[1] * (base + parts["extrapolated"] * EXTRAPOLATED) + ROOFLINE * parts["roofline"]
     return Prediction(

@@ -1,4 +1,4 @@
-"""The least time that a kernel can take: what it must move and compute, at the machine's peak."""
+"""The time that a kernel takes at the machine's peak: of what it must move, and of what it must compute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from profiling.kernel import Kernel, bytes_of
 
-__all__ = ["FALLBACK", "Peak", "roofline_us"]
+__all__ = ["FALLBACK", "Peak", "compute_us", "roofline_us"]
 
 # Operations and bytes a second of one slow core of today, for machines whose peaks were not measured: on the
 # slow side, so that the bound is no promise that the machine may not keep.
@@ -45,9 +45,16 @@ class Peak:
 
 
 def roofline_us(kernels: Sequence[Kernel], peak: Peak) -> NDArray[np.float64]:
-    """A lower bound in microseconds, shape (n_kernels,): the larger of bytes over bandwidth and
-    operations over peak (Williams, Waterman & Patterson 2009), never below MIN_US."""
+    """What kernels take at the machine's peak in microseconds, shape (n_kernels,): the larger of bytes over
+    bandwidth and operations over peak (Williams, Waterman & Patterson 2009), never below MIN_US. The
+    bandwidth is the memory's: what lies in a cache is faster."""
     return np.array([max(MIN_US, _memory_us(k, peak), _compute_us(k, peak)) for k in kernels])
+
+
+def compute_us(kernels: Sequence[Kernel], peak: Peak) -> NDArray[np.float64]:
+    """A lower bound in microseconds, shape (n_kernels,), wherever the data lie: operations over peak, never
+    below MIN_US."""
+    return np.array([max(MIN_US, _compute_us(k, peak)) for k in kernels])
 
 
 def _compute_us(kernel: Kernel, peak: Peak) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from supernet.errors import OvnasError
+
 if TYPE_CHECKING:
     import openvino as ov
 
@@ -133,6 +135,11 @@ def _executed(
     elif kind in ("Convolution", "Deconvolution") and first + 1 < len(inputs):
         weights = tuple(node.input(first + 1).get_shape())
         spatial = len(in_shape) - 2
+        if spatial > 2:
+            raise OvnasError(
+                f"{originals[0] if originals else node.get_friendly_name()} is a convolution over {spatial} "
+                "dimensions; only those over one or two are known"
+            )
         in_per_group = weights[-spatial - (2 if kind == "Deconvolution" else 1)]
         height, width = (1, 1, *weights[-spatial:])[-2:]
     batch, in_channels, in_height, in_width = _sides(kind, in_shape)

@@ -99,11 +99,10 @@ class Measured(LatencySource):
 
     def predict_codes(self, codes: Codes) -> Floats:
         from profiling.block import even_blocks
-        from profiling.budget import BLOCK
 
         architectures = [self.space.decode(row) for row in codes]
         missing = [a for a in dict.fromkeys(architectures) if self._known(a) is None]
-        for block in even_blocks(missing, BLOCK):
+        for block in even_blocks(missing, self._bench.room()):
             self._measure(block)
         return np.array([self._known(a) for a in architectures], dtype=np.float64)
 

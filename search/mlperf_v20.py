@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shlex
 import sys
@@ -105,7 +106,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
     }
     path = home / "mlperf_v20.json"
-    value |= _earlier(path, value)  # parts measured before stay
+    value |= _earlier(path, value, out)  # parts measured before stay
     command = shlex.join(["python", "-m", "search.mlperf_v20", *sys.argv[1:]])
 
     def keep(part: str, found: dict[str, Any]) -> None:
@@ -129,15 +130,26 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     return value
 
 
-def _earlier(path: Path, value: dict[str, Any]) -> dict[str, Any]:
-    """The parts that an earlier start measured under the same conditions."""
+def _earlier(path: Path, value: dict[str, Any], out: Console) -> dict[str, Any]:
+    """The parts that an earlier start measured under the same conditions. A file of other ones is renamed:
+    it may have taken hours."""
+    from profiling.machine import describe_difference
+
+    if not path.is_file():
+        return {}
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        agreed = ("schema_version", "machine", "is_quick", "weights", "seed")
+        agreed = ("schema_version", "is_quick", "weights", "seed")
         same = all(kept[name] == value[name] for name in agreed)
-        return {part: kept[part] for part in PARTS if same and part in kept}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        if same and not describe_difference(kept["machine"], value["machine"]):
+            return {part: kept[part] for part in PARTS if part in kept}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    names = (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    out.print(f"{path} was measured under other conditions; it is kept as {aside.name}", soft_wrap=True)
+    return {}
 
 
 def _parts(arguments: argparse.Namespace, predictor: Path, out: Console) -> list[str]:

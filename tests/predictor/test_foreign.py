@@ -16,7 +16,7 @@ from predictor.foreign import (
     read_network,
 )
 from predictor.registry import make_predictor
-from predictor.roofline import Peak, roofline_us
+from predictor.roofline import MIN_US, Peak, roofline_us
 from predictor.saved import load, save
 from profiling.kernel import Kernel, read_kernels
 from profiling.target import compile_model
@@ -81,7 +81,8 @@ def test_an_unknown_kind_costs_its_roofline_and_widens_the_interval(saved, data)
     assert (own.source, own.latency_us) == ("roofline", bound)
     assert own.reason == "no NonMaxSuppression on f32 was learned from"
     assert after.latency_us == pytest.approx(before.latency_us + bound)
-    assert after.low_us == pytest.approx(before.low_us + bound)
+    assert after.low_us == pytest.approx(before.low_us + MIN_US)  # what it moves may lie in a cache
+    assert bound > MIN_US
     assert after.high_us == pytest.approx(before.high_us + ROOFLINE * bound)
 
 
@@ -90,8 +91,8 @@ def test_without_a_measured_peak_the_bound_may_be_too_high_as_well(data, tmp_pat
     strange = Kernel("NonMaxSuppression", 1, 64, 80, 80, 64, 80, 80, 1, 1, 0, 1, 1, "f32", "f32")
     kernels = list(data.train[0].network.kernels)
     before, after = predict(saved, kernels), predict(saved, [*kernels, strange])
-    bound = after.part_us("roofline")
-    assert after.low_us == pytest.approx(before.low_us + bound / ROOFLINE)
+    assert after.part_us("roofline") > MIN_US
+    assert after.low_us == pytest.approx(before.low_us + MIN_US / ROOFLINE)
 
 
 def test_a_kernel_out_of_range_is_named_with_the_feature_that_is_farthest_out(saved, data):

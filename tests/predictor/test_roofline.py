@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from predictor.roofline import FALLBACK, MIN_US, Peak, roofline_us
+from predictor.roofline import FALLBACK, MIN_US, Peak, compute_us, roofline_us
 from profiling.kernel import Kernel
 
 PEAK = Peak(int8_gops=100, f32_gops=25, bandwidth_gbs=10, is_measured=True)
@@ -19,6 +19,15 @@ def test_computing_and_moving_by_hand():
     eltwise = Kernel("Eltwise", 1, 64, 56, 56, 64, 56, 56, 1, 1, 0, 2, 1, "u8", "f32")
     n_bytes = 64 * 56 * 56 * (1 + 4 + 4)
     assert roofline_us([eltwise], PEAK)[0] == pytest.approx(n_bytes / 10e9 * 1e6)
+
+
+def test_what_must_be_computed_is_a_bound_wherever_the_data_lie():
+    narrow = dataclasses.replace(CONVOLUTION, in_channels=4, out_channels=4, in_per_group=4)
+    slow = dataclasses.replace(PEAK, bandwidth_gbs=0.1)
+    assert compute_us([narrow], slow)[0] == compute_us([narrow], PEAK)[0] < roofline_us([narrow], slow)[0]
+    assert compute_us([CONVOLUTION], PEAK)[0] == roofline_us([CONVOLUTION], PEAK)[0]
+    eltwise = Kernel("Eltwise", 1, 64, 56, 56, 64, 56, 56, 1, 1, 0, 2, 1, "u8", "f32")
+    assert compute_us([eltwise], PEAK)[0] == MIN_US
 
 
 def test_a_product_of_activations_is_counted():

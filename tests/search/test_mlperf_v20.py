@@ -48,10 +48,15 @@ def test_a_part_is_on_disk_before_the_next_one_begins(compare, tmp_path):
     assert (kept(tmp_path)["offline"]["figure"], kept(tmp_path)["server"]["figure"]) == (3, 2)
 
 
-def test_parts_of_other_conditions_are_not_joined(compare, tmp_path):
+def test_parts_of_other_conditions_are_not_joined_but_kept_aside(compare, tmp_path, capsys):
     assert compare("--quick", offline=1) == 0
     assert compare(server=2) == 0
     assert "offline" not in kept(tmp_path)
+    assert "kept as mlperf_v20-1.json" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "mlperf_v20/mlperf_v20-1.json").read_text())["offline"]["figure"] == 1
+    assert compare("--quick", offline=3) == 0
+    names = {p.name for p in (tmp_path / "mlperf_v20").glob("*.json")}
+    assert names == {"mlperf_v20.json", "mlperf_v20-1.json", "mlperf_v20-2.json"}
 
 
 def test_a_network_without_a_valid_rate_does_not_stop_the_others(tmp_path, rng, monkeypatch, capsys):
