@@ -110,7 +110,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         "predictor": kind,
         "folder": str(folder),
         "train_networks": len(data.train),
-        "test_networks": len(data.test),
+        "test_networks": len(unseen),
         "parameters": {
             k: v for k, v in predictor.get_params(deep=False).items() if isinstance(v, int | float)
         },

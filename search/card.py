@@ -110,7 +110,12 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
     measured = card["measured"] if is_finalist else card
     busy = card.get("throughput_target")
     beside = "end to end, in rounds shared with the INT8 pre-trained model"
-    one = f"{beside}: the fastest {QUANTILE:.0%} of a round end there, and {ROUND_QUANTILE:.0%} of the rounds"
+    mode = (card.get("target") or {}).get("mode")
+    round_ = "its mean" if mode == "throughput" else f"where its fastest {QUANTILE:.0%} end"
+    one = (
+        f"{beside}: of a round, {round_}, beside that model's; of the rounds, where the fastest "
+        f"{ROUND_QUANTILE:.0%} end; times that model's usual latency"
+    )
     many = one if not busy else f"{beside}; {describe_target(busy)}"
     rows: list[Row | None] = [
         _accuracy(measured, card, "top1_int8", "INT8", "compiled for the target; test split"),

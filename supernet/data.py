@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import itertools
 import os
+import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -113,8 +115,7 @@ def training_batches(
         rng = np.random.default_rng(seed)
         if isinstance(images, Augmenting):
             return images.augmented(indices, rng, part)
-        with torch.random.fork_rng(devices=[]):  # transforms of the user's own draw from torch's generator
-            torch.manual_seed(int(rng.integers(2**63)))
+        with _drawing_from(int(rng.integers(2**63))):
             return stacked([images[int(i)] for i in indices[part]])
 
     yield from _loaded(images, make, keys)
@@ -153,8 +154,24 @@ class _Made(Dataset[Any]):
 
 
 def take(images: Images, n: int) -> Tensor:
-    """Up to `n` images spread evenly over the dataset, shape (n, C, H, W)."""
-    return torch.stack([images[i][0] for i in evenly_spread(len(images), n)])  # type: ignore[arg-type]
+    """Up to `n` images spread evenly over the dataset, shape (n, C, H, W), the same ones each time."""
+    with _drawing_from(0):
+        return torch.stack([images[i][0] for i in evenly_spread(len(images), n)])  # type: ignore[arg-type]
+
+
+@contextmanager
+def _drawing_from(seed: int) -> Iterator[None]:
+    """Within it, what transforms of the user's own draw from global generators depends on `seed` alone."""
+    own, legacy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(legacy)
 
 
 def data_path(section: DataSection) -> Path:

@@ -219,7 +219,7 @@ class ElasticNetwork(nn.Module):
             if not name.endswith("weight") or len(dims) < 2:
                 continue
             value = _attribute(self.module, name).detach().double().abs()
-            per_element = value.sum(dim=[d for d in range(value.ndim) if d != axis])
+            per_element = value.sum(dim=[d for d in range(value.ndim) if d != axis]).cpu()
             start = 0
             for segment in dims[axis]:
                 n = segment.per_unit * self._full_units(segment.group)

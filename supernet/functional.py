@@ -164,6 +164,8 @@ def _put(traced: fx.GraphModule, module: nn.Module, names: dict[str, str], key: 
 
 
 def _set(module: nn.Module, name: str, value: Tensor) -> None:
+    """In place of the module's own, be it a parameter or a buffer."""
+    delattr(module, name)
     if isinstance(value, nn.Parameter):
         module.register_parameter(name, value)
     else:

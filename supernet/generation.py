@@ -118,7 +118,9 @@ class _Builder:
         self.index_of_root: dict[int, int] = {}
         self.block_of_node: dict[str, Block] = {}
         self.nodes = {node.name: node for node in coupling.traced.module.graph.nodes}
-        self.node_of_layer = {call.module: call.node for call in coupling.layers}
+        self.nodes_of_layer: dict[str, list[str]] = {}
+        for call in coupling.layers:
+            self.nodes_of_layer.setdefault(call.module, []).append(call.node)
         self.kernel_slots: dict[str, int] = {}
         self.fixed_kernels: dict[str, str] = {}
 
@@ -207,7 +209,7 @@ class _Builder:
     def _inner_block(self, root: int) -> ResidualBlock | None:
         """The smallest block that makes all of a root's channels without passing them on."""
         _, _, _, producers = self.coupling.groups.describe(root)
-        nodes = {self.node_of_layer[p] for p in producers if p in self.node_of_layer}
+        nodes = {node for p in producers for node in self.nodes_of_layer.get(p, ())}
         candidates = [
             block for block in self.blocks if nodes <= block.nodes and root != self._output_root(block)
         ]
@@ -249,11 +251,16 @@ class _Builder:
         if len(choices) == 1:
             floor = f" and at least {self.options.min_channels} channels" if least > 1 else ""
             return None, f"{n_units} channels have no narrower choice at divisor {divisor}{floor}"
-        nodes = [self.node_of_layer[p] for p in producers]
-        places = {self.block_of_node.get(node) for node in nodes}
-        block = places.pop() if len(places) == 1 else None
-        self.slots.append(Slot(name, "width", choices, block))
+        self.slots.append(Slot(name, "width", choices, self._first_block(producers)))
         return len(self.slots) - 1, ""
+
+    def _first_block(self, producers: list[str]) -> Block | None:
+        """The block without which none of the layers runs: of several blocks of one run the first; None where
+        some run in any case."""
+        places = {self.block_of_node.get(node) for p in producers for node in self.nodes_of_layer[p]}
+        blocks = [place for place in places if place is not None]
+        is_one_run = len(blocks) == len(places) and len({block.slot for block in blocks}) == 1
+        return min(blocks, key=lambda block: block.position) if is_one_run else None
 
     def _expand_slot(
         self, n_units: int, block: ResidualBlock, expand_slots: dict[str, int]

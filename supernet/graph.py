@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from supernet.errors import OvnasError
 from supernet.functional import as_modules
@@ -47,11 +50,12 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
     become plain ones. Raises OvnasError where the model itself cannot be traced or run, or its traced graph
     gives another output.
     """
+    _require_no_hooked_weights(model)
     model = copy.deepcopy(model).eval()
     inputs = as_tuple(example)
     with torch.no_grad():
         try:
-            expected = model(*inputs)
+            expected = model(*_copied(inputs))  # which a model may write into
         except Exception as error:
             raise OvnasError(
                 f"the model does not run on the example input of shape "
@@ -74,9 +78,9 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
         module = fx.GraphModule(model, graph)
         recorder = _ShapeRecorder(module)
         try:
-            actual = recorder.run(*inputs)
+            actual = recorder.run(*_copied(inputs))
             if as_modules(module, recorder.shapes):
-                actual = module(*inputs)
+                actual = module(*_copied(inputs))
         except Exception as error:
             raise OvnasError(f"the model's traced graph does not run: {error}") from error
         if not _close(expected, actual):
@@ -85,11 +89,34 @@ def trace(model: nn.Module, example: Example) -> TracedModel:
     return TracedModel(module, recorder.shapes, tracer.opaque, recorder.passed)
 
 
+_HOOKS = {
+    WeightNorm: "torch.nn.utils.remove_weight_norm",
+    SpectralNorm: "torch.nn.utils.remove_spectral_norm",
+    BasePruningMethod: "torch.nn.utils.prune.remove",
+}
+
+
+def _require_no_hooked_weights(model: nn.Module) -> None:
+    """Weights that a hook makes anew before each call can be neither copied nor cut."""
+    for path, module in model.named_modules():
+        for hook in module._forward_pre_hooks.values():
+            remedy = next((text for kind, text in _HOOKS.items() if isinstance(hook, kind)), None)
+            if remedy is not None:
+                raise OvnasError(
+                    f"{path or 'the model'} has weights that a hook makes before each call "
+                    f"({type(hook).__name__}); make them plain with {remedy}"
+                )
+
+
 def reproduces(expected: nn.Module, actual: nn.Module, example: Example) -> bool:
     """Whether two modules give the same output in evaluation mode, within 1e-5 of its largest value."""
     inputs = as_tuple(example)
     with torch.no_grad():
-        return _close(expected.eval()(*inputs), actual.eval()(*inputs))
+        return _close(expected.eval()(*_copied(inputs)), actual.eval()(*_copied(inputs)))
+
+
+def _copied(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(x.clone() for x in inputs)
 
 
 def _out_of_place(module: fx.GraphModule, inputs: tuple[Tensor, ...], expected: Any) -> None:
@@ -183,4 +210,10 @@ def _close(expected: Any, actual: Any) -> bool:
         return all(_close(expected[key], actual[key]) for key in expected)
     if isinstance(expected, (tuple, list)):
         return all(_close(e, a) for e, a in zip(expected, actual, strict=True))
-    return bool(expected == actual)
+    try:
+        return bool(expected == actual)
+    except RuntimeError:  # of tensors inside
+        raise OvnasError(
+            f"the model returns a {type(expected).__name__}; tensors, and lists, tuples and dicts of them, "
+            "are understood"
+        ) from None

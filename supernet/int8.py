@@ -96,15 +96,20 @@ def quantize(
     samples: Tensor | np.ndarray[Any, Any] | Sequence[Tensor],
     *,
     fast: bool = False,
-    half_range: bool = False,
+    half_range: bool | None = None,
 ) -> ov.Model:
     """INT8 post-training quantisation by NNCF; `samples` has shape (n, C, H, W).
 
     All whole batches of the model's batch size are used. `fast` leaves out the bias correction,
     where only speed matters: the graph is the same. `half_range` gives all weights 7 bits, not those of the
-    first layer alone: CPUs without VNNI add pairs of products in 16 bits, which else saturate.
+    first layer alone: CPUs without VNNI add pairs of products in 16 bits, which else saturate. None: as this
+    CPU needs.
     """
     import nncf
+
+    from supernet.vnni import this_cpu_has_vnni
+
+    half_range = not this_cpu_has_vnni() if half_range is None else half_range
 
     nncf.set_log_level(logging.ERROR)
     batch = model.inputs[0].shape[0]
@@ -139,20 +144,23 @@ def overflow_fix(half_range: bool) -> Any:
 
 
 def fold_batchnorm(module: fx.GraphModule) -> fx.GraphModule:
-    """A copy in evaluation mode with each BatchNorm that alone reads a convolution folded into it."""
+    """A copy in evaluation mode with each BatchNorm that alone reads a convolution folded into it. Only
+    torch's own layers without hooks are: another one may compute something else with its weights."""
     module = copy.deepcopy(module).eval()
     parts = dict(module.named_modules())
     for node in list(module.graph.nodes):
         norm = parts.get(str(node.target)) if node.op == "call_module" else None
         if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.running_mean is None:
             continue
-        source = node.args[0]
+        source = node.all_input_nodes[0]
         if source.op != "call_module" or len(source.users) != 1:
             continue
         path = str(source.target)
         conv = parts.get(path)
         calls = [n for n in module.graph.nodes if n.op == "call_module" and str(n.target) == path]
-        if not isinstance(conv, _ConvNd) or len(calls) > 1 or (conv.transposed and conv.groups > 1):
+        if not isinstance(conv, _ConvNd) or len(calls) > 1 or not (_is_plain(conv) and _is_plain(norm)):
+            continue
+        if conv.transposed and conv.groups > 1:
             continue  # torch folds nothing into a transposed convolution in groups
         parent, _, leaf = path.rpartition(".")
         folded = fuse_conv_bn_eval(conv, norm, conv.transposed)
@@ -162,6 +170,17 @@ def fold_batchnorm(module: fx.GraphModule) -> fx.GraphModule:
         module.graph.erase_node(node)
     module.recompile()
     return module
+
+
+_PLAIN = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
+)  # fmt: skip
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether it is one of torch's own, and nothing hangs on it."""
+    return type(module) in _PLAIN and not (module._forward_hooks or module._forward_pre_hooks)
 
 
 def _fix_paddings(module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> None:

@@ -20,7 +20,7 @@ def _convolution(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     out_channels, in_per_group = module.weight.shape[:2]
     if len(x) != module.weight.ndim:
         return coupling.unknown(node)
-    groups.freeze(x[2:], f"convolution {target} slides over them")
+    groups.freeze((x[0], *x[2:]), f"convolution {target} slides over them")
     if module.groups == 1:
         seen = x[1]
         outputs = _unit_dim(groups.new(target, out_channels))
@@ -40,7 +40,7 @@ def _transposed_convolution(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     in_channels, out_per_group = module.weight.shape[:2]
     if len(x) != module.weight.ndim:
         return coupling.unknown(node)
-    groups.freeze(x[2:], f"transposed convolution {target} slides over them")
+    groups.freeze((x[0], *x[2:]), f"transposed convolution {target} slides over them")
     if module.groups == 1:
         outputs = made = _unit_dim(groups.new(target, out_per_group))
     else:
@@ -80,6 +80,10 @@ def _batch_norm(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
     module, target = coupling.module_of(node), str(node.target)
     if len(x) == _INSTANCE_NORMS.get(type(module), 1):
         return coupling.unknown(node)
+    if type(module) in _INSTANCE_NORMS and module.track_running_stats:
+        # Only BatchNorm's are estimated again for a sub-network.
+        coupling.freeze_inputs(node, f"{coupling.operation(node)} keeps running statistics of instances")
+        return tuple(fixed(n) for n in coupling.shape(node))
     for name in ("weight", "bias", "running_mean", "running_var"):
         if getattr(module, name, None) is not None:
             coupling.set_parameter(f"{target}.{name}", (x[1],))

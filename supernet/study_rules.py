@@ -79,6 +79,20 @@ def _rules(study: Study) -> list[tuple[str, bool]]:
             data.name != "custom" or re.fullmatch(_FUNCTION, data.factory) is not None,
         ),
         (
+            f"[data] has a path ({data.path!r}), but no name that says what lies there: digits, cifar10, "
+            "folder or custom",
+            not data.path or data.name != "none",
+        ),
+        (
+            f"[data] factory ({data.factory!r}) is of name = 'custom', but name is {data.name!r}",
+            not data.factory or data.name == "custom",
+        ),
+        (
+            f"[space] min_channels ({space.min_channels}) is of free widths, not of the ratios that expand "
+            "gives; leave out one of them",
+            space.min_channels == 1 or not space.expand,
+        ),
+        (
             f"[space] width must be ratios within 0 < r <= 1, but is {_list(space.width)}",
             bool(space.width) and all(0 < r <= 1 for r in space.width),
         ),

@@ -129,6 +129,9 @@ class Tracer(fx.Tracer):
         """Arguments behind the inputs are their defaults, and no inputs of the graph."""
         function, arguments = super().create_args_for_root(root_fn, is_module, concrete_args)
         parameters = inspect.signature(root_fn).parameters
+        kinds = [parameter.kind for parameter in parameters.values()][: 1 + len(self._probes[0])]
+        if inspect.Parameter.VAR_POSITIONAL in kinds:
+            raise TypeError("its inputs have no names of their own, but are *args")
         for place in range(1 + len(self._probes[0]), len(arguments)):
             node = arguments[place].node
             parameter = parameters[str(node.target).lstrip("*")]

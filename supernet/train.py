@@ -225,6 +225,8 @@ def _pretrain(
         )
         if is_given:
             out.print("going on with the pre-trained model of an earlier start")
+    elif not keeper.has_kept:
+        _judge_given(model.eval(), splits, out)
     if not is_given:
         section = study.train
         fit = Fit(
@@ -238,9 +240,23 @@ def _pretrain(
         )
         judged = _thinned(splits.validation)
         run_phase(fit, "pre-training", 0, keeper, lambda: (accuracy(model, judged, compute), None), out)
+    model.to("cpu").eval()
     if keeper.world.is_first:
         checkpoint.save_pretrained(model, study, arguments.seed, folder / UNFINISHED, origin=origin)
-    model.eval()
+
+
+def _judge_given(model: nn.Module, splits: Splits, out: Console) -> None:
+    """Says how accurate a given model is, before it teaches for hours."""
+    from supernet.training import accuracy
+
+    found = accuracy(model, _thinned(splits.validation))
+    out.print(f"the given model's accuracy: {found:.2%} (up to {JUDGED_IMAGES} validation images)")
+    if found < 2 / splits.n_classes:
+        out.print(
+            "note: that is near chance; its classes must be in the order of the data's (folders: by name, "
+            '"10" before "2"), and its images normalised as the README says',
+            soft_wrap=True,
+        )
 
 
 def _judge_of_network(

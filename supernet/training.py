@@ -213,15 +213,26 @@ class Fit:
             momentum = self.optimizer.state[parameter].get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{name}"] = momentum
-        return tensors, {"n_done": self.n_done, "losses": self._losses}
+        facts = {"n_done": self.n_done, "losses": self._losses, "n_images": len(self.images)}  # type: ignore[arg-type]
+        return tensors, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Takes up what `state` has given."""
+        """Takes up what `state` has given. Raises OvnasError if that was of other images or another model."""
+        n_images = len(self.images)  # type: ignore[arg-type]
+        if facts.get("n_images", n_images) != n_images:
+            raise OvnasError(
+                f"the interrupted training had {facts['n_images']} images, but now there are {n_images}; "
+                "bring them back, or begin anew"
+            )
         kinds: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "momentum": {}}
         for name, value in tensors.items():
             kind, _, rest = name.partition(".")
             kinds[kind][rest] = value
-        self.module.load_state_dict(kinds["module"])
+        try:
+            self.module.load_state_dict(kinds["module"])
+        except RuntimeError as error:
+            what = str(error).splitlines()[-1].strip()
+            raise OvnasError(f"the interrupted training was of another model ({what}); begin anew") from None
         for name, value in kinds["average"].items():
             self._average[name].copy_(value)
         for name, parameter in self.module.named_parameters():

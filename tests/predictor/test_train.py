@@ -93,6 +93,17 @@ def test_adapted_from_another_study(runs):
     assert learned == {**saved.card["train_architectures"], **known}
 
 
+def test_an_adapted_predictor_is_judged_on_what_its_base_has_not_seen(runs):
+    run(runs, "--seed", 1, "--predictor", "macs", "--name", "base")
+    base = runs / "tiny" / "predictor" / "base"
+    known = set(load(base).card["train_architectures"]["tiny"])
+    test = load_dataset([runs / "tiny" / "profiling" / "measurements.sqlite"], n_train=10).test
+    unseen = [e for e in test if str(e.record.architecture) not in known]
+    assert 0 < len(unseen) < len(test)
+    value = run(runs, "--from", base, "--measurements", 10, "--name", "judged")
+    assert value["test_networks"] == len(unseen)
+
+
 def test_the_fewest_measurements_are_enough(runs, capsys):
     """Each fold must leave what trees need; there is no interval yet, which is said."""
     for options, n in ((("--name", "few"), MIN_LEARNED), (("--predictor", "macs"), 9)):

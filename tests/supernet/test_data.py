@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import sys
 
 import numpy as np
@@ -359,3 +360,24 @@ def test_take_gives_as_many_as_asked(total):
 
 def test_batches_are_in_order(numbers):
     assert [labels.tolist() for _, labels in batches(numbers, 4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+class Noisy(TensorDataset):
+    """Draws from every global generator, as the transforms of others do."""
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return image + random.random() + np.random.rand() + torch.rand(1), label
+
+
+def test_what_a_users_transforms_draw_repeats():
+    images = Noisy(torch.zeros(6, 3, 4, 4), torch.zeros(6, dtype=torch.int64))
+    key = (np.arange(4), (1, 2))
+    (one, _), (other, _), (different, _) = training_batches(images, [key, key, (np.arange(4), (1, 3))])
+    torch.testing.assert_close(one, other)
+    assert not torch.equal(one, different)
+    random.seed(5)
+    expected = random.random()
+    random.seed(5)
+    torch.testing.assert_close(take(images, 3), take(images, 3))
+    assert random.random() == expected  # nobody else's numbers change

@@ -192,3 +192,24 @@ def test_a_weight_with_two_uses_stays_a_parameter(other: str) -> None:
     network = generate(model, IMAGES)
     assert "1.weight" in network.module.state_dict()
     assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
+
+
+class Frozen(nn.Module):
+    """A normalisation whose scale and shift are buffers, and a blur whose filter is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, value in (("weight", 2.0), ("bias", 0.5), ("running_mean", 0.1), ("running_var", 3.0)):
+            self.register_buffer(name, torch.full((16,), value))
+        self.register_buffer("blur", torch.rand(16, 1, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False)
+        return F.conv2d(x, self.blur, stride=2, padding=1, groups=16)
+
+
+def test_weights_that_are_buffers(rng):
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), Frozen(), nn.ReLU(), nn.Conv2d(16, 8, 1), nn.Flatten())
+    network = generate(model.eval(), IMAGES)
+    assert "0" in {group.name for group in network.space.groups if group.slot is not None}
+    assert check(network, model(IMAGES), IMAGES, n=3).faults == ()

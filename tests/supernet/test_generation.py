@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import subprocess
 import sys
@@ -172,3 +173,44 @@ def test_the_space_does_not_depend_on_the_hash_seed():
         for seed in ("0", "1")
     ]
     assert prints[0] == prints[1] != ""
+
+
+class Repeated(nn.Module):
+    """One block three times over: each run of it may be dropped, its layers belong to all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.a, self.b = nn.Conv2d(16, 32, 1), nn.Conv2d(32, 16, 1)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for _ in range(3):
+            x = x + self.b(torch.relu(self.a(x)))
+        return self.head(x.mean((2, 3)))
+
+
+def test_the_width_of_a_layer_in_several_blocks_belongs_to_the_first(tiny_images):
+    network = supernet.generate(Repeated().eval(), tiny_images, SpaceSection(width=(0.25, 1.0)))
+    space = network.space
+    (inner,) = [slot for slot in space.slots if slot.name == "a"]
+    assert (inner.block.slot, inner.block.position) == (0, 0)  # without the first, none is there
+    narrow = dataclasses.replace(space.largest, depth=(1,))
+    widths = [slot.name for slot in space.slots if slot.kind == "width"]
+    narrow = dataclasses.replace(
+        narrow, width=tuple(8 if n == "a" else w for n, w in zip(widths, narrow.width, strict=True))
+    )
+    assert space.decode(space.encode(narrow)) == narrow
+    assert network.extract(narrow).a.out_channels == 8
+
+
+def test_instances_statistics_stay_whole(tiny_images):
+    layers = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.InstanceNorm2d(32, track_running_stats=True), nn.ReLU(),
+        nn.Conv2d(32, 32, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5),
+    )  # fmt: skip
+    space = supernet.generate(layers.eval(), tiny_images).space
+    reasons = {group.name: group.reason for group in space.groups}
+    assert "keeps running statistics of instances" in reasons["0"]
+    assert reasons["3"] == ""

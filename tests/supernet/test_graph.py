@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -82,3 +84,54 @@ def test_shuffled_channels_are_elastic(is_module):
     assert [slot.kind for slot in network.space.slots] == ["width"]
     with torch.no_grad():
         assert check(network, model(x), x, n=3).passed
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm", "prune"])
+def test_weights_that_a_hook_makes_are_refused_with_the_remedy(kind):
+    conv = nn.Conv2d(3, 8, 3)
+    if kind == "prune":
+        torch.nn.utils.prune.l1_unstructured(conv, "weight", 0.5)
+    else:
+        with pytest.warns(FutureWarning) if kind == "weight_norm" else nullcontext():
+            getattr(torch.nn.utils, kind)(conv)
+    with pytest.raises(
+        OvnasError, match=rf"^0 has weights that a hook makes .* make them plain with .*{kind}"
+    ):
+        trace(nn.Sequential(conv, nn.ReLU()), IMAGE)
+
+
+def test_inputs_without_names_are_refused():
+    class Listed(nn.Module):
+        def forward(self, *xs):
+            return xs[0] * 2
+
+    with pytest.raises(OvnasError, match=r"its inputs have no names of their own, but are \*args"):
+        trace(Listed(), IMAGE)
+
+
+def test_an_output_that_is_no_tensor_is_named():
+    @dataclass
+    class Answer:
+        logits: torch.Tensor
+
+    class Wrapped(nn.Module):
+        def forward(self, x):
+            return Answer(x * 2)
+
+    with pytest.raises(OvnasError, match="returns a Answer; tensors, and lists, tuples and dicts of them"):
+        trace(Wrapped(), IMAGE)
+
+
+def test_a_model_may_write_into_its_input():
+    class Centred(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Conv2d(3, 16, 1)
+
+        def forward(self, x):
+            return self.a(x.sub_(0.5)).mean((2, 3))
+
+    before = IMAGE.clone()
+    traced = trace(Centred(), IMAGE)
+    torch.testing.assert_close(IMAGE, before)
+    assert traced.shapes

@@ -160,3 +160,44 @@ def test_a_kernel_of_the_map_s_own_size_converts(lambda_model):
     x = torch.randn(1, 3, 8, 8)
     with torch.no_grad():
         np.testing.assert_allclose(infer(to_openvino(model, x), x), model(x).numpy(), rtol=0, atol=1e-5)
+
+
+class Halved(nn.Conv2d):
+    """Computes something else with its weights."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) / 2
+
+
+@pytest.mark.parametrize("kind", ["hooked", "its own"])
+def test_only_plain_layers_are_folded(kind, randomise):
+    conv = Halved(3, 8, 3) if kind == "its own" else nn.Conv2d(3, 8, 3)
+    if kind == "hooked":
+        conv.register_forward_hook(lambda module, inputs, output: output.clamp(0, 1))
+    graph = torch.fx.Graph()
+    x = graph.placeholder("x")
+    graph.output(graph.call_module("norm", (graph.call_module("conv", (x,)),)))
+    layers = nn.ModuleDict({"conv": conv, "norm": nn.BatchNorm2d(8)})
+    module = torch.fx.GraphModule(randomise(layers).eval(), graph)
+    images = torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(fold_batchnorm(module)(images), module(images))
+
+
+def test_a_normalisation_that_is_called_by_keyword_is_folded(randomise):
+    graph = torch.fx.Graph()
+    x = graph.placeholder("x")
+    graph.output(graph.call_module("norm", (), {"input": graph.call_module("conv", (x,))}))
+    layers = nn.ModuleDict({"conv": nn.Conv2d(3, 8, 3), "norm": nn.BatchNorm2d(8)})
+    module = torch.fx.GraphModule(randomise(layers).eval(), graph)
+    folded, images = fold_batchnorm(module), torch.randn(2, 3, 8, 8)
+    assert [str(node.target) for node in folded.graph.nodes if node.op == "call_module"] == ["conv"]
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), module(images), atol=1e-5, rtol=1e-4)
+
+
+def test_weights_are_as_short_as_this_cpu_needs(make_tiny_resnet, randomise, tiny_images):
+    model = to_openvino(randomise(make_tiny_resnet()), tiny_images[:1])
+    usual = infer(quantize(model, tiny_images), tiny_images[:1])
+    expected = infer(quantize(model, tiny_images, half_range=not this_cpu_has_vnni()), tiny_images[:1])
+    np.testing.assert_array_equal(usual, expected)

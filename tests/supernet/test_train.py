@@ -203,7 +203,8 @@ def test_weights_in_place_of_pre_training(trained, write_study, tmp_path, capsys
     assert train.main([*options, "--weights", str(weights)]) == 0
     assert files(tmp_path)["pretrained.safetensors"][0] == weights.read_bytes()
     assert not any(row["phase"] == "pre-training" for row in rows(tmp_path))
-    capsys.readouterr()
+    said = capsys.readouterr()
+    assert "the given model's accuracy: " in said.out + said.err
     assert "no weights file" in refused(capsys, *options, "--force", "--weights", str(tmp_path / "no.pth"))
 
 

@@ -180,3 +180,12 @@ def test_the_recipe_is_the_study_s():
     options = {"weight_decay": 0.1, "warm_up_epochs": 2.0, "max_gradient_norm": 0.0, "ema_decay": 0.9}
     section = TrainSection(batch_size=7, **options)
     assert Recipe.of(section, 24, 0.2) == Recipe(24, 0.2, batch_size=7, **options)
+
+
+def test_a_kept_state_of_other_images_or_another_model_is_refused():
+    kept = fit_of(network_of_rows()).state()
+    with pytest.raises(OvnasError, match="had 80 images, but now there are 64"):
+        fit_of(network_of_rows(), n=64).restore(*kept)
+    wider = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 16, 5))
+    with pytest.raises(OvnasError, match=r"was of another model \(.*; begin anew"):
+        fit_of(wider).restore(*kept)
