@@ -89,6 +89,8 @@ def told(value: dict[str, Any]) -> str:
     parts.append(f"predictions of finalists are off by {sum(errors) / len(errors):.1%} on the mean")
     if not has_biases:
         parts[-1] += " (they came from networks without biases, which are faster than those that are built)"
+    if any(one.get("is_finetuned") for one in search["finalists"]):
+        parts.append("what is fine-tuned has been trained for longer than the baseline")
     if search.get("copies", 1) < COPIES:
         parts.append("intervals of this early file came from too few compiled copies and are left out")
     text = "; ".join(parts)
