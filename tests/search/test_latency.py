@@ -27,9 +27,8 @@ def measured(known, monkeypatch):
 
 @pytest.fixture
 def make(known, tmp_path):
-    bench = SimpleNamespace(plan=known.plan, target=known.target)
-
-    def make(machine: str = "one") -> Measured:
+    def make(machine: str = "one", room: int = 16) -> Measured:
+        bench = SimpleNamespace(plan=known.plan, target=known.target, room=lambda: room)
         cache = Evaluations(tmp_path / "evaluations.sqlite")
         return Measured(bench, {"machine": machine}, cache, seed=0)
 
@@ -51,6 +50,12 @@ def test_each_is_measured_once_also_by_a_search_that_was_killed(known, make, mea
     n = sum(map(len, measured))
     np.testing.assert_array_equal(make().predict_codes(np.concatenate([codes, codes])), np.tile(first, 2))
     assert sum(map(len, measured)) == n == 5  # the largest among them was the anchor's
+
+
+def test_no_more_are_measured_at_once_than_memory_has_room_for(known, make, measured):
+    source = make(room=2)
+    source.predict_codes(source.space.encode_all(known.architectures(9)))
+    assert max(map(len, measured)) == 2
 
 
 def test_another_machine_is_measured_again(known, make, measured):
