@@ -17,6 +17,7 @@ from supernet.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from rich.console import Console
 
@@ -86,11 +87,10 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         with out.status("building the baseline"):
             baseline = build(material, None, partial / "baseline", target)
         lock = nullcontext if is_in_loop else measuring
-        with lock(), out.status("measuring the baseline"):
-            baseline_now_us = _baseline_now_us(settings, baseline, target)
         workshop = Workshop(
             settings, material, quality, target, baseline,
-            _baseline_quality(settings, material, quality), baseline_now_us, partial, lock,
+            _baseline_quality(settings, material, quality),
+            _baseline_now_us(settings, baseline, target, lock, out), partial, lock,
             _finetuner(arguments, settings, material, out), out,
         )  # fmt: skip
         problem, finalists = run_round(workshop, source, [], [], 1)
@@ -146,7 +146,13 @@ def _baseline_quality(settings: Settings, material: Material, quality: Quality) 
     return quality.of_pretrained(material.pretrained)
 
 
-def _baseline_now_us(settings: Settings, baseline: Built, target: Target) -> float | None:
+def _baseline_now_us(
+    settings: Settings,
+    baseline: Built,
+    target: Target,
+    lock: Callable[[], AbstractContextManager[object]],
+    out: Console,
+) -> float | None:
     """The INT8 baseline's latency at the machine's present speed, where a limit in milliseconds needs it."""
     import numpy as np
 
@@ -155,7 +161,8 @@ def _baseline_now_us(settings: Settings, baseline: Built, target: Target) -> flo
     if settings.constraints.max_latency_us is None:
         return None
     rng = np.random.default_rng([settings.seed, 0])
-    return compare(baseline.exported.model, [], target, rng)[0]
+    with lock(), out.status("measuring the baseline"):
+        return compare(baseline.exported.model, [], target, rng)[0]
 
 
 def _mlperf(

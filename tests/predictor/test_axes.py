@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,18 +10,15 @@ from torch import Tensor, nn
 
 from predictor import axes
 from predictor.axes import axes_of, every_index
-from predictor.base import KernelPredictor
 from predictor.compiled import CompiledPredictor
-from predictor.network import Conditions, Network
-from profiling.kernel import Kernel
-from profiling.plan import Plan, PlannedKernel
+from predictor.network import Network
+from profiling.plan import Plan
 from search.sizes import Sizes
 from supernet import OvnasError, SpaceSection
 from supernet.generation import generate
-from supernet.space import dim_size
+from tests.predictor.tabulated import CONDITIONS, Lookup, layers_as_kernels
 
 N_LAYERS = 12
-CONDITIONS = Conditions(1, 1, 2**15, 2**20, 2**25)
 
 
 class DenseBlock(nn.Module):
@@ -41,24 +38,6 @@ class DenseBlock(nn.Module):
         for layer in self.layers:
             found.append(layer(torch.cat(found, 1)))
         return self.head(torch.cat([*found, found[1] + found[2]], 1)).mean((2, 3))
-
-
-class Lookup(KernelPredictor):
-    """Every kernel has a latency of its own."""
-
-    overhead_us_ = 0.25
-
-    def kernel_latency_us(self, kernels, conditions):
-        return np.array([zlib.crc32(repr(k).encode()) % 1000 for k in kernels], dtype=np.float64)
-
-    def fit(self, networks, latency_us, kernel_us=None):
-        return self
-
-    def save(self, folder):
-        return {}
-
-    def restore(self, folder, state):
-        return self
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +71,13 @@ def test_sizes_of_a_dense_block_are_the_spaces(dense, codes):
 
 def test_latencies_of_a_dense_block_are_the_uncompiled_sum(dense, codes):
     space = dense.space
-    largest = space.group_sizes(space.encode_all([space.largest]))
-    kernels = []
-    for layer in space.layers:
-        n_in, n_out = (int(dim_size(dim, largest)[0]) for dim in (layer.inputs, layer.outputs))
-        kernel = Kernel("Convolution", 1, n_in, 8, 8, n_out, 8, 8, 3, 3, n_in, 1, len(kernels), "u8", "u8")
-        kernels.append(PlannedKernel(layer.name, kernel, layer.inputs, layer.outputs, layer.block))
-        # What follows a concatenation pixel by pixel has the same channels on both sides.
-        same = Kernel("Eltwise", 1, n_in, 8, 8, n_in, 8, 8, 1, 1, 0, 1, 90 + len(kernels), "u8", "u8")
-        kernels.append(PlannedKernel("same", same, layer.inputs, layer.inputs, layer.block))
-    plan = Plan(space, tuple(kernels))
+    plan = layers_as_kernels(space)
+    # What follows a concatenation pixel by pixel has the same channels on both sides.
+    same = []
+    for one in plan.kernels:
+        kernel = replace(one.kernel, kind="Eltwise", out_channels=one.kernel.in_channels)
+        same.append(replace(one, kernel=kernel, outputs=one.inputs))
+    plan = Plan(space, (*plan.kernels, *same))
     found = CompiledPredictor(plan, Lookup(), CONDITIONS).predict_codes(codes)
     expected = Lookup().predict([Network.planned(plan, space.decode(row), CONDITIONS) for row in codes])
     np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from search import mlperf_v20
+from search import mlperf_v20, mlperf_v20_table
 from supernet import OvnasError
 
 pytest.importorskip("mlperf_loadgen")
@@ -18,7 +18,7 @@ RATIO = {"value": 2.0, "interval": [None, None]}
 def compare(tmp_path, own_lock, monkeypatch):
     """Runs the command; `parts` maps a part to its value, or what it raises."""
     monkeypatch.setattr(mlperf_v20, "_build", lambda *_: {})
-    monkeypatch.setattr(mlperf_v20, "_print", lambda *_: None)
+    monkeypatch.setattr(mlperf_v20_table, "print_table", lambda *_: None)
 
     def run(*options: str, **parts) -> int:
         for name, value in parts.items():
@@ -84,7 +84,7 @@ def test_a_network_without_a_valid_rate_does_not_stop_the_others(tmp_path, rng, 
     assert found["ratios"]["A"]["value"] is None
     assert found["ratios"]["B"]["value"] == 1.0
     assert found["ratios"]["C"]["value"] is None  # its rate is no valid one
-    mlperf_v20._print({"is_quick": True, "weights": "random", "server": found}, published, out)
+    mlperf_v20_table.print_table({"is_quick": True, "weights": "random", "server": found}, published, out)
     text = capsys.readouterr().out
     assert "A: no rate met the bound" in text
     assert "none" in text
