@@ -29,15 +29,20 @@ def write_result(name: str, value: dict[str, Any], *, activity: dict[str, Any] |
     """Writes `results/<name>-<cpu>.json` with the machine, the date and the revision; `activity` is what
     `profiling.activity.read_activity` said before the benchmark's own work began."""
     machine = read_machine()
-    cpu = re.sub(r"[^a-z0-9]+", "-", machine["cpu_model"].lower()).strip("-") or "cpu"
-    vnni = "vnni" if has_vnni(machine) else "no-vnni"
-    path = FOLDER / f"{name}-{cpu}-{vnni}-{machine['logical_cpus']}cpu.json"
+    path = FOLDER / f"{name}-{machine_label(machine)}.json"
     conditions: dict[str, Any] = {"date": datetime.date.today().isoformat(), "revision": revision()}
     if activity is not None:
         conditions["activity_before"] = activity
     write_json({**conditions, "machine": machine, **value}, path)
     print(f"wrote {path}")
     return path
+
+
+def machine_label(machine: dict[str, Any]) -> str:
+    """What tells CPUs apart in a file's name; a virtual machine's model may be no more than "AMD EPYC"."""
+    model = re.sub(r"[^a-z0-9]+", "-", machine["cpu_model"].lower()).strip("-") or "cpu"
+    vnni = "vnni" if has_vnni(machine) else "no-vnni"
+    return f"{model}-{machine['cpu_family']}-{vnni}-{machine['logical_cpus']}cpu"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def cpu_text(value: dict[str, Any]) -> str:
     """The CPU of a result in words."""
     machine = value["machine"]
     kind = "VNNI" if has_vnni(machine) else "no VNNI"
-    return f"{machine['cpu_model']} ({machine['logical_cpus']} CPUs, {kind})"
+    return f"{machine['cpu_model']} (family {machine['cpu_family']}, {machine['logical_cpus']} CPUs, {kind})"
 
 
 def revision() -> str:

@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--measurements", type=int, metavar="N", help="learn from the first N networks of each study only"
     )
+    parser.set_defaults(tuning=None)
     return cli.run(train, parser.parse_args(argv))
 
 
@@ -52,7 +53,10 @@ def predictor_folder(study: Study, runs_dir: Path, name: str) -> Path:
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Fits on the training part of the measurements and saves; returns a summary."""
+    """Fits on the training part of the measurements and saves; returns a summary.
+
+    `arguments.tuning`: trials of an earlier tuning, best first, whose parameters are taken again.
+    """
     import numpy as np
 
     from predictor.conformal import by_study, out_of_fold
@@ -73,6 +77,9 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     predictor, origin = _unfitted(arguments, kind)
     if arguments.tune:
         origin["tuning"] = _tune(predictor, data, arguments)
+    elif arguments.tuning:
+        predictor.set_params(**arguments.tuning[0]["parameters"])
+        origin["tuning"] = arguments.tuning
     start = time.monotonic()
     data.fit(predictor, data.train)
     seconds = time.monotonic() - start

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from supernet.architecture import Architecture
 
-__all__ = ["can_retrain", "retrain", "store_finalists"]
+__all__ = ["can_retrain", "is_tuned", "retrain", "store_finalists"]
 
 
 def store_finalists(
@@ -56,15 +56,21 @@ def store_finalists(
 
 
 def can_retrain(study: Study, runs_dir: Path, name: str) -> bool:
-    """Whether a predictor is of this study alone, saved under its kind's name and not tuned, so that it is
-    clear how."""
+    """Whether a predictor is of this study alone and saved under its kind's name, so that it is clear how."""
     from predictor.registry import ADAPTED, PREDICTORS
     from predictor.saved import load
     from predictor.train import predictor_folder
 
     saved = load(predictor_folder(study, runs_dir, name))
-    is_plain = name in PREDICTORS and name != ADAPTED and "tuning" not in saved.card
-    return is_plain and list(saved.plans) == [study.name]
+    return name in PREDICTORS and name != ADAPTED and list(saved.plans) == [study.name]
+
+
+def is_tuned(study: Study, runs_dir: Path, name: str) -> bool:
+    """Whether a predictor's parameters were chosen by cross-validation."""
+    from predictor.saved import load
+    from predictor.train import predictor_folder
+
+    return "tuning" in load(predictor_folder(study, runs_dir, name)).card
 
 
 def retrain(
@@ -76,7 +82,8 @@ def retrain(
     finalists: Sequence[Architecture],
 ) -> str:
     """The predictor for round `number`, trained as `name` is on all that the database holds now, under a name
-    of its own: the search begins with the same one when it is repeated. Returns that name.
+    of its own: the search begins with the same one when it is repeated. A tuned one keeps its parameters.
+    Returns that name.
 
     One that an earlier start has trained at this point is taken again: after the same predictor (`before`:
     the hash of its data) and the same `finalists`.
@@ -102,6 +109,7 @@ def retrain(
             also=[],
             name=own,
             tune=False,
+            tuning=saved.card.get("tuning"),
             base=None,
             measurements=None,
         )

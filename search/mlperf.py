@@ -140,24 +140,34 @@ def measure_finalists(
     told what there is after each of them.
 
     A test that fails, such as a Server bound that a network cannot meet, makes a row with verdict INVALID,
-    no value and the reason: what else was measured is not lost. The caller holds the measuring lock. Raises
-    OvnasError if LoadGen is not installed, or for an unknown scenario.
+    no value and the reason: what else was measured is not lost. After an interruption the same call goes on
+    with what is missing. The caller holds the measuring lock. Raises OvnasError if LoadGen is not installed,
+    or for an unknown scenario.
     """
-    from profiling.machine import default_threads
+    from profiling.machine import default_threads, read_machine
     from search.loadgen import require_loadgen
     from search.measurement import Plan, measure_scenario
+    from search.unfinished import UnfinishedRows
     from supernet.errors import OvnasError, nearest
 
     require_loadgen()
     for scenario in scenarios:
         if scenario not in SCENARIOS:
             raise OvnasError(f"there is no scenario {scenario!r}{nearest(scenario, SCENARIOS)}")
+    plan = Plan(is_quick, bound_ms)
+    unfinished = UnfinishedRows(folder / "unfinished.json", [is_quick, bound_ms], read_machine())
+    if len(unfinished):
+        bar.console.print(f"LoadGen: {len(unfinished)} test(s) of an interrupted start are taken up")
     rows = []
     for scenario, (name, model) in itertools.product(scenarios, networks):
+        head = {"network": name, "scenario": scenario}
+        known = unfinished.known(model, scenario)
+        if known is not None:
+            rows.append({**known, **head})
+            on_row(rows)
+            continue
         place = new_folder(folder / name.replace(" ", "-"), scenario)
         watch = watcher(bar, f"{name}, {scenario}")
-        plan = Plan(is_quick, bound_ms)
-        head = {"network": name, "scenario": scenario}
         try:
             found = measure_scenario(model, scenario, plan, place, threads=default_threads(), watch=watch)
         except OvnasError as error:
@@ -167,7 +177,9 @@ def measure_finalists(
             )  # fmt: skip
         else:
             rows.append({**head, **found.to_json()})
+            unfinished.add(model, scenario, rows[-1])
         on_row(rows)
+    unfinished.finish()
     return rows
 
 

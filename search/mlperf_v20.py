@@ -8,17 +8,14 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.scenario import SERVER_BOUND_MS
 from supernet import cli
 from supernet.quantities import parse_latency
 
 if TYPE_CHECKING:
-    import numpy as np
     from rich.console import Console
     from rich.progress import Progress
 
@@ -27,10 +24,6 @@ if TYPE_CHECKING:
 # 1: first.
 SCHEMA_VERSION = 1
 STUDY = "resnet50"
-QUICK_ROUNDS, ROUNDS = 7, 15
-QUICK_RUN_S, RUN_S = 3.0, 10.0
-# The submission: 4.8 ms for one inference on a Server stream of 4 cores, bound 15 ms.
-BOUND_OVER_LATENCY = 3.0
 PARTS = ("offline", "server", "search")
 
 
@@ -71,6 +64,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     from profiling.machine import read_machine
     from search.beyond import FINE
     from search.loadgen import require_loadgen
+    from search.mlperf_v20_offline import measure_offline
+    from search.mlperf_v20_server import measure_server
     from search.mlperf_v20_table import print_table
     from search.published import load_published
     from supernet.errors import OvnasError
@@ -107,7 +102,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
     }
     path = home / "mlperf_v20.json"
-    value |= _earlier(path, value, out)  # parts measured before stay
+    value |= _earlier(path, value, out)  # parts measured before stay; half a part goes on
     command = shlex.join(["python", "-m", "search.mlperf_v20", *sys.argv[1:]])
 
     def keep(part: str, found: dict[str, Any]) -> None:
@@ -121,9 +116,11 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         if set(parts) & {"offline", "server"}:
             models = _build(published, arguments.weights, home / "networks", bar)
         if "offline" in parts:
-            _offline(models, home, arguments.quick, rng, bar, partial(keep, "offline"))
+            own = partial(keep, "offline"), value.get("offline")
+            measure_offline(models, home, arguments.quick, rng, bar, *own)
         if "server" in parts:
-            _server(models, home, arguments.quick, bound_ms, rng, bar, partial(keep, "server"))
+            own = partial(keep, "server"), value.get("server")
+            measure_server(models, home, arguments.quick, bound_ms, rng, bar, *own)
         if "search" in parts:
             keep("search", beyond_published(published, arguments.weights, predictor, rng, bar))
     shown = {name: one for name, one in value.items() if name not in PARTS or name in parts}
@@ -192,146 +189,6 @@ def _build(
         found[name] = path
         bar.update(task, advance=1)
     return found
-
-
-def _offline(
-    models: dict[str, Path],
-    home: Path,
-    is_quick: bool,
-    rng: np.random.Generator,
-    bar: Progress,
-    keep: Callable[[dict[str, Any]], None],
-) -> None:
-    """Short Offline runs in turn, ratios by round; without `is_quick` also one run a network by the rules."""
-    from profiling.machine import default_threads
-    from search.interleaved import in_turn, ratio_of
-    from search.loadgen import Test, run_performance, run_trials
-    from search.measurement import Plan, measure_scenario
-    from search.mlperf import new_folder, watcher
-    from search.published import BASELINE
-    from search.scenario import Arrangement
-
-    # As submitted, by cores: a stream a core, batch 2, twice as many requests.
-    n = default_threads()
-    arrangement = Arrangement(n, n, 2, 2 * n)
-    folder = new_folder(home / "logs", "offline")
-    rounds, seconds = (QUICK_ROUNDS, QUICK_RUN_S) if is_quick else (ROUNDS, RUN_S)
-    task = bar.add_task("Offline in turn", total=len(models) * (rounds + 1), note="")
-    rates: dict[str, float] = {}
-    for name, model in models.items():
-        test = Test(model, "offline", arrangement, folder / f"trial-{name}", trials=(arrangement,))
-        rates[name] = run_trials(test)[0].rate
-        bar.update(task, advance=1, note=name)
-    valid: dict[str, list[bool]] = {name: [] for name in models}
-
-    def run(name: str, i: int) -> float:
-        for again in ("", "-again"):  # where the machine has become faster, it was asked for too few samples
-            test = Test(
-                models[name], "offline", arrangement, folder / f"round-{i + 1:02d}-{name}{again}",
-                rate=1.05 * rates[name], duration_s=seconds,
-            )  # fmt: skip
-            summary = run_performance(test)
-            rates[name] = max(rates[name], summary.value)
-            if summary.is_valid:
-                break
-        valid[name].append(summary.is_valid)
-        bar.update(task, advance=1, note=name)
-        return summary.value
-
-    found = in_turn(list(models), rounds, rng, run)
-
-    def ratio(name: str) -> dict[str, Any]:
-        """Over the rounds in which LoadGen calls both runs valid."""
-        both = [i for i in range(rounds) if valid[name][i] and valid[BASELINE][i]]
-        if not both:
-            return {"value": None, "interval": [None, None]}
-        own, base = ([found[one][i] for i in both] for one in (name, BASELINE))
-        return ratio_of(own, base).to_json()
-
-    value: dict[str, Any] = {
-        "arrangement": arrangement.to_json(),
-        "rounds": rounds,
-        "seconds_a_run": seconds,
-        "runs_valid": [sum(map(sum, valid.values())), rounds * len(models)],
-        "samples_per_s": found,
-        "ratios": {name: ratio(name) for name in models},
-        "log_dir": str(folder),
-    }
-    keep(value)
-    if not is_quick:
-        watch = watcher(bar, "Offline by the rules")
-        plan = Plan(is_quick=False, arrangement=arrangement)
-        own = value["by_the_rules"] = {}
-        for name, model in models.items():
-            place = folder / f"rules-{name}"
-            own[name] = measure_scenario(model, "offline", plan, place, threads=n, watch=watch).to_json()
-            keep(value)
-
-
-def _server(
-    models: dict[str, Path],
-    home: Path,
-    is_quick: bool,
-    bound_ms: float | None,
-    rng: np.random.Generator,
-    bar: Progress,
-    keep: Callable[[dict[str, Any]], None],
-) -> None:
-    """The highest valid rate of each network, one search each, in a random order."""
-    import math
-
-    from profiling.machine import default_threads
-    from search.loadgen import Test, run_trials
-    from search.measurement import Plan, measure_scenario
-    from search.mlperf import new_folder, watcher
-    from search.published import BASELINE
-    from search.scenario import SCENARIOS, candidates
-    from supernet.errors import OvnasError
-
-    n = default_threads()
-    folder = new_folder(home / "logs", "server")
-    watch = watcher(bar, "Server")
-    wanted = tuple(candidates(SCENARIOS["server"], n))
-    first = Test(models[BASELINE], "server", wanted[0], folder / "trial", trials=wanted)
-    latency_ms = min(t.latency_ms for t in run_trials(first, lambda s: watch("trial", s, 10.0)))
-    bound, reason = bound_ms, "as asked for"
-    if bound is None:
-        needed = BOUND_OVER_LATENCY * latency_ms
-        bound, reason = SERVER_BOUND_MS, "the rule"
-        if needed > bound:
-            bound = 5.0 * math.ceil(needed / 5.0)
-            reason = (
-                f"one inference of ResNet-50 alone takes {latency_ms:.1f} ms here (4.8 ms on a stream of the "
-                f"submission's machine), so that 15 ms leave no room for a queue; the bound is "
-                f"{BOUND_OVER_LATENCY:g} times that, as there"
-            )
-    found: dict[str, Any] = {}
-
-    def ratio(name: str) -> float | None:
-        """Only of rates that LoadGen calls valid."""
-        if any(found.get(one, {}).get("verdict") != "VALID" for one in (name, BASELINE)):
-            return None
-        return float(found[name]["value"] / found[BASELINE]["value"])
-
-    for place in rng.permutation(len(models)):
-        name = list(models)[place]
-        plan = Plan(is_quick, bound)
-        try:
-            found[name] = measure_scenario(
-                models[name], "server", plan, folder / name, threads=n,
-                watch=lambda what, s, total, name=name: watch(f"{name}: {what}", s, total),  # type: ignore[misc]
-            ).to_json()  # fmt: skip
-        except OvnasError as error:  # such as a bound that it cannot meet: the others count
-            found[name] = {"value": None, "verdict": "INVALID", "reason": str(error)}
-        keep(
-            {
-                "bound_ms": bound,
-                "bound_reason": reason,
-                "networks": {name: found[name] for name in models if name in found},
-                "ratios": {name: {"value": ratio(name), "interval": [None, None]} for name in models},
-                "log_dir": str(folder),
-            }
-        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from search.feedback import can_retrain, retrain, store_finalists
+from search.feedback import can_retrain, is_tuned, retrain, store_finalists
 from search.latency import LatencySource
 from search.result import Finalist, is_inside, violations_of
 from search.rounds import Workshop
@@ -84,6 +84,6 @@ def give_back(
     if n and is_last:
         how = "python -m predictor.train"
         if source.is_known and can_retrain(study, arguments.runs_dir, name):
-            how += f" --predictor {name}"
+            how += f" --predictor {name}{' --tune' if is_tuned(study, arguments.runs_dir, name) else ''}"
         workshop.out.print(f"{n} finalist(s) added to the measurements; to learn from them: {how}")
     return True

@@ -131,7 +131,7 @@ def _finetune_int8(
 
     n = min(CALIBRATION_SAMPLES, tuner.study.search.calibration_samples)
     samples = tuner.images(take(tuner.splits.train, n))
-    example = tuner.images(example_input(tuner.study))
+    example = tuner.images(example_input(tuner.study, batch=tuner.study.target.batch))
     half_range = not this_cpu_has_vnni()
     quantized = insert_quantizers(module, samples, half_range=half_range)  # type: ignore[arg-type]
     models = [quantized_to_openvino(quantized, example)]
@@ -155,9 +155,12 @@ def _compiled(model: Any) -> Any:
     import torch
 
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    batch = int(compiled.inputs[0].shape[0])
 
     def answers(x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(np.concatenate([compiled(image[None].numpy())[0] for image in x]))
+        whole = torch.cat([x, x[-1:].expand(-len(x) % batch, *x.shape[1:])])  # a last part is filled up
+        scores = [compiled(part.numpy())[0] for part in torch.split(whole, batch)]
+        return torch.from_numpy(np.concatenate(scores)[: len(x)])
 
     return answers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -133,6 +134,12 @@ def test_tuned_parameters_are_saved(runs, monkeypatch):
     assert saved.predictor.n_estimators == value["parameters"]["n_estimators"] == 3
     assert saved.card["tuning"] == [{"parameters": {"n_estimators": n}, "error": e}
                                     for n, e in ((3, 0.25), (7, 0.5))]  # fmt: skip
+    again = argparse.Namespace(
+        study=str(runs.parent / "tiny.toml"), runs_dir=runs, seed=0, json=True, predictor="xgb", also=[],
+        name="tuned-again", tune=False, tuning=saved.card["tuning"], base=None, measurements=None,
+    )  # fmt: skip
+    assert train.train(again)["parameters"]["n_estimators"] == 3
+    assert load(runs / "tiny" / "predictor" / "tuned-again").card["tuning"] == saved.card["tuning"]
 
 
 def test_what_is_refused(runs, capsys):

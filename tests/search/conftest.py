@@ -126,6 +126,7 @@ def own_lock(tmp_path_factory) -> Iterator[Path]:
 
 MACHINE = {
     "cpu_model": "CPU & co",
+    "cpu_family": "6.1",
     "openvino": "2026.1.0-1-abc",
     "logical_cpus": 2,
     "flags": ["avx2", "avx512_vnni"],

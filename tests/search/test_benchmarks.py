@@ -129,7 +129,7 @@ def test_evaluations_needed_stand_by_algorithm_and_seed(figures):
         "algorithms": {"guided": runs},
     }
     value |= {"enumerated": whole, "scoring": {"seconds": 0.6}, "ends": [0.9, 0.93]}
-    value["machine"] = {"cpu_model": "CPU", "logical_cpus": 2, "flags": []}
+    value["machine"] = {"cpu_model": "CPU", "cpu_family": "6.1", "logical_cpus": 2, "flags": []}
     text = figures.search_efficiency(value, "a.json")
     assert "no more than chance" not in text
     assert "no more than chance" in figures.search_efficiency({**value, "ends": [0.93, 0.93]}, "a.json")

@@ -142,6 +142,53 @@ def test_finalists_in_all_scenarios_asked_for(model, tmp_path, capsys, monkeypat
         mlperf.measure_finalists(networks, ["serve"], tmp_path, bar, is_quick=True)
 
 
+def test_an_interrupted_start_is_gone_on_with(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("mlperf_loadgen")
+    from types import SimpleNamespace
+
+    networks = []
+    for name in "abc":
+        path = tmp_path / f"{name}.xml"
+        path.write_text(name)
+        path.with_suffix(".bin").write_bytes(b"weights")
+        networks.append((name, path))
+    asked: list[str] = []
+    stops = {"b"}
+
+    def measured(model, scenario, plan, *_, **__):
+        asked.append(model.stem)
+        if model.stem in stops:
+            raise KeyboardInterrupt
+        row = {"scenario": scenario, "value": float(len(asked)), "verdict": "VALID"}
+        return SimpleNamespace(to_json=lambda: row)
+
+    monkeypatch.setattr("search.measurement.measure_scenario", measured)
+
+    def measure(bound_ms=15.0):
+        asked.clear()
+        with cli.progress(cli.console(_arguments())) as bar:
+            return mlperf.measure_finalists(
+                networks, ["offline"], tmp_path / "logs", bar, is_quick=True, bound_ms=bound_ms
+            )
+
+    with pytest.raises(KeyboardInterrupt):
+        measure()
+    (tmp_path / "c.xml").write_text("another network")
+    networks[:] = [("first", networks[0][1]), *networks[1:]]  # it is the files that count
+    kept = tmp_path / "logs/unfinished.json"
+    before = kept.read_text()
+    with pytest.raises(KeyboardInterrupt):
+        measure(bound_ms=20.0)  # other conditions
+    kept.write_text(before)
+    stops.clear()
+    rows = measure()
+    assert asked == ["b", "c"]
+    assert [(row["network"], row["value"]) for row in rows] == [("first", 1.0), ("b", 1.0), ("c", 2.0)]
+    assert not kept.exists()
+    measure()
+    assert asked == ["a", "b", "c"]  # a whole one is measured again
+
+
 def _arguments():
     import argparse
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from search import mlperf_v20, mlperf_v20_table
+from search import mlperf_v20, mlperf_v20_offline, mlperf_v20_server, mlperf_v20_table
 from supernet import OvnasError
 
 pytest.importorskip("mlperf_loadgen")
@@ -26,9 +27,9 @@ def compare(tmp_path, own_lock, monkeypatch):
             def measured(*arguments, value=value):
                 if isinstance(value, BaseException):
                     raise value
-                arguments[-1]({"figure": value})  # kept
+                arguments[-2]({"figure": value})  # kept
 
-            monkeypatch.setattr(mlperf_v20, f"_{name}", measured)
+            monkeypatch.setattr(f"search.mlperf_v20_{name}.measure_{name}", measured)
         return mlperf_v20.main(["--runs-dir", str(tmp_path), "--parts", ",".join(parts), *options])
 
     return run
@@ -77,7 +78,9 @@ def test_a_network_without_a_valid_rate_does_not_stop_the_others(tmp_path, rng, 
     out = cli.console(SimpleNamespace(json=False))
     with cli.progress(out) as bar:
         kept: list[dict] = []
-        mlperf_v20._server({name: name for name in published}, tmp_path, True, None, rng, bar, kept.append)
+        mlperf_v20_server.measure_server(
+            {name: name for name in published}, tmp_path, True, None, rng, bar, kept.append
+        )
     assert [len(one["networks"]) for one in kept] == [1, 2, 3, 4]
     found = kept[-1]
     assert found["networks"]["A"] == {"value": None, "verdict": "INVALID", "reason": "no rate met the bound"}
@@ -106,10 +109,80 @@ def test_offline_ratios_are_of_rounds_in_which_both_runs_are_valid(tmp_path, rng
     monkeypatch.setattr("search.loadgen.run_trials", lambda *_: [SimpleNamespace(rate=100.0)])
     with cli.progress(cli.console(SimpleNamespace(json=False))) as bar:
         kept: list[dict] = []
-        mlperf_v20._offline({"TV": "TV", "A": "A"}, tmp_path, True, rng, bar, kept.append)
+        mlperf_v20_offline.measure_offline({"TV": "TV", "A": "A"}, tmp_path, True, rng, bar, kept.append)
     (found,) = kept
-    n = mlperf_v20.QUICK_ROUNDS
+    n = mlperf_v20_offline.QUICK_ROUNDS
     assert found["runs_valid"] == [2 * n - 1, 2 * n]
     assert found["ratios"]["A"]["value"] == 2.0
     assert len(asked["A"]) == n + 1  # the first one twice
     assert len(asked["TV"]) == n + 1
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Names of models that `measure_scenario` was asked for; a name in `stops` interrupts it."""
+    names: list[str] = []
+    stops: set[str] = set()
+
+    def measure(model, *_, **__):
+        names.append(model)
+        if model in stops:
+            raise KeyboardInterrupt
+        return SimpleNamespace(to_json=lambda: {"value": 80.0, "verdict": "VALID"})
+
+    monkeypatch.setattr("search.measurement.measure_scenario", measure)
+    monkeypatch.setattr("search.loadgen.run_trials", lambda *_: [SimpleNamespace(latency_ms=3.0, rate=100.0)])
+    monkeypatch.setattr(
+        "search.loadgen.run_performance", lambda _: SimpleNamespace(value=100.0, is_valid=True)
+    )
+    return SimpleNamespace(names=names, stops=stops)
+
+
+@pytest.mark.parametrize("part", ["offline", "server"])
+def test_half_a_part_goes_on_and_a_whole_one_begins_anew(part, measured, tmp_path, rng):
+    from search.published import load_published
+    from supernet import cli
+
+    models = {name: name for name in load_published()}
+    measure = {
+        "offline": lambda *rest: mlperf_v20_offline.measure_offline(models, tmp_path, False, *rest),
+        "server": lambda *rest: mlperf_v20_server.measure_server(models, tmp_path, False, None, *rest),
+    }[part]
+    kept: list[dict] = []
+
+    def run(earlier):
+        with cli.progress(cli.console(SimpleNamespace(json=False))) as bar:
+            measure(np.random.default_rng(0), bar, kept.append, earlier)
+
+    last = [list(models)[i] for i in np.random.default_rng(0).permutation(4)][-1]
+    measured.stops.add("C" if part == "offline" else last)
+    with pytest.raises(KeyboardInterrupt):
+        run(None)
+    half, done = json.loads(json.dumps(kept[-1])), measured.names[:-1]
+    assert 0 < len(done) < 4
+    measured.stops.clear()
+    measured.names.clear()
+    run(half)
+    assert sorted(done + measured.names) == sorted(models)
+    whole = json.loads(json.dumps(kept[-1]))
+    assert set(whole["by_the_rules" if part == "offline" else "networks"]) == set(models)
+    measured.names.clear()
+    run(whole)
+    assert sorted(measured.names) == sorted(models)
+
+
+def test_half_a_server_part_of_another_bound_begins_anew(measured, tmp_path, rng):
+    from search.published import load_published
+    from supernet import cli
+
+    models = {name: name for name in load_published()}
+    kept: list[dict] = []
+    half = {
+        "bound_ms": 15.0,
+        "bound_reason": "the rule",
+        "networks": {"A": {"value": 1.0, "verdict": "VALID"}},
+    }
+    with cli.progress(cli.console(SimpleNamespace(json=False))) as bar:
+        mlperf_v20_server.measure_server(models, tmp_path, True, 20.0, rng, bar, kept.append, half)
+    assert sorted(measured.names) == sorted(models)
+    assert (kept[-1]["bound_ms"], kept[-1]["bound_reason"]) == (20.0, "as asked for")

@@ -132,9 +132,11 @@ def test_measurements_that_cannot_go_back_are_a_note(workshop, calls):
 
 def test_a_repeated_search_takes_the_same_predictors_again(monkeypatch, tmp_path):
     study = Study.load("digits")
-    cards, trained = {"xgb": {"seed": 4, "data_hash": "first"}}, []
+    tuning = [{"parameters": {"n_estimators": 3}, "error": 0.1}]
+    cards, trained = {"xgb": {"seed": 4, "data_hash": "first", "tuning": tuning}}, []
 
     def train(arguments):
+        assert arguments.tuning == tuning  # chosen once
         trained.append((arguments.predictor, arguments.name, arguments.seed))
         predictor_folder(study, tmp_path, arguments.name).mkdir(parents=True, exist_ok=True)
         cards[arguments.name] = {"seed": arguments.seed, "data_hash": f"hash {len(trained)}"}

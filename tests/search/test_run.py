@@ -227,6 +227,17 @@ def test_loadgen_s_figures_join_those_that_were_written(again):
 
 
 @pytest.mark.slow
+def test_a_repeated_search_builds_the_same_files(with_data, again):
+    """So that LoadGen goes on after an interruption with the networks it has judged."""
+    for suffix in ("xml", "bin"):
+        first, second = (
+            Path(one.value["baseline"]["files"]["ir"]).with_suffix(f".{suffix}").read_bytes()
+            for one in (with_data, again)
+        )
+        assert first == second
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 2), (OvnasError("another measures"), 0)])
 def test_what_was_measured_is_written_before_it_goes_back(
     with_data, tmp_path, monkeypatch, capsys, error, code

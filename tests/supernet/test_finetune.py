@@ -177,3 +177,5 @@ def test_a_quantised_module_trains_and_computes_as_its_model(tiny_network, tiny_
         theirs = quantized(tiny_images)
     compiled = finetune._compiled(quantized_to_openvino(quantized, tiny_images[:1]))
     torch.testing.assert_close(compiled(tiny_images), theirs, rtol=0.05, atol=0.02)
+    batched = finetune._compiled(quantized_to_openvino(quantized, tiny_images[:3]))  # 7: a part is filled up
+    torch.testing.assert_close(batched(tiny_images[:7]), compiled(tiny_images[:7]), rtol=1e-3, atol=1e-3)
