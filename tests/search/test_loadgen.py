@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import openvino as ov
 import pytest
 
 from search import loadgen
-from search.loadgen import Test, run_performance, run_trials
+from search.loadgen import Test, Trial, run_performance, run_trials
 from search.measurement import Plan, choose, measure_scenario
 from search.scenario import SCENARIOS, Arrangement, candidates
 from supernet.errors import OvnasError
@@ -67,7 +68,7 @@ def test_a_server_s_run_follows_the_search(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr("search.measurement.find_rate", find_rate)
     monkeypatch.setattr("search.measurement._SEARCH_S", {True: (0.2, 20)})
-    monkeypatch.setattr("search.measurement._FALLBACKS", {True: 1})
+    monkeypatch.setattr("search.measurement._BACK_OFFS", ())
     monkeypatch.setattr("search.measurement.BOUNDS", 1)
     plan = Plan(is_quick=True, bound_ms=200.0, arrangement=ONE, quick_s=0.3)
     found = measure_scenario(model, "server", plan, tmp_path, threads=1)
@@ -77,8 +78,31 @@ def test_a_server_s_run_follows_the_search(model, tmp_path, monkeypatch):
     assert found.summary.parameters["target_latency (ns)"] == 200_000_000
     value = found.to_json()
     assert value["is_quick"]
-    assert value["is_quick"]
     assert value["bound_ms"] == 200.0
+
+
+@pytest.mark.parametrize(("most", "is_found"), [(2000.0, True), (900.0, True), (1.0, False)])
+def test_a_rate_that_only_short_runs_met_falls_until_loadgen_calls_it_valid(
+    model, tmp_path, monkeypatch, most, is_found
+):
+    rates = []
+
+    def performance(test, *_):
+        rates.append(test.rate)
+        return SimpleNamespace(is_valid=test.rate <= most, meets_bound=True, value=test.rate)
+
+    trial = Trial(ONE, rate=4000.0, latency_ms=1.0)
+    monkeypatch.setattr("search.measurement.find_rate", lambda *_, **__: 2000.0)
+    monkeypatch.setattr("search.measurement.run_trials", lambda *_: [trial])
+    monkeypatch.setattr("search.measurement.run_performance", performance)
+    plan = Plan(is_quick=True, arrangement=ONE)
+    found = measure_scenario(model, "server", plan, tmp_path, threads=1)
+    assert found.summary.is_valid is is_found
+    assert found.summary.value == rates[-1]
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) == len(rates) <= 10
+    if is_found:
+        assert 0.84 * most <= rates[-1] <= most
 
 
 def test_a_bound_below_the_latency_of_one_is_refused(model, tmp_path):
