@@ -183,7 +183,7 @@ def published_ratios(value: dict[str, Any], name: str) -> str:
     base = networks[BASELINE]
     parts = [part for part in ("offline", "server") if part in value]
     lines = [
-        f"The published sub-networks under LoadGen{_how_long(value)}, "
+        f"The published sub-networks under LoadGen on {cpu_text(value)}{_how_long(value)}, "
         f"throughput over INT8 ResNet-50's, here and as submitted "
         f"({link(name)}; weights {value['weights']}):",
         "",

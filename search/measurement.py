@@ -27,9 +27,9 @@ _SEARCH_S = {True: (3.0, 150), False: (30.0, 2000)}
 # A queue that grows without end needs time to pass the bound.
 BOUNDS = 10
 _TOLERANCE = {True: 0.08, False: 0.02}
-# Where the final run at the rate found is not valid after all: lower rates, in smaller steps at first. A busy
-# machine needs more than one of a search's short runs shows.
-_BACK_OFFS = (*[0.95] * 3, *[0.85] * 6)
+# Where the final run at the rate found is not valid after all, the next ones are slower by these factors, one
+# after the other: on a machine that others disturb, a search's short runs promise too much.
+_BACK_OFFS = (0.95, 0.9, 0.8, 0.7, 0.6)
 _SET_UP_S = 4.0
 
 

@@ -100,9 +100,9 @@ def test_a_rate_that_only_short_runs_met_falls_until_loadgen_calls_it_valid(
     assert found.summary.is_valid is is_found
     assert found.summary.value == rates[-1]
     assert rates == sorted(rates, reverse=True)
-    assert len(set(rates)) == len(rates) <= 10
+    assert len(set(rates)) == len(rates) <= 6
     if is_found:
-        assert 0.84 * most <= rates[-1] <= most
+        assert 0.59 * most <= rates[-1] <= most
 
 
 def test_a_bound_below_the_latency_of_one_is_refused(model, tmp_path):
