@@ -22,6 +22,7 @@ from profiling.store import Store
 from search import run
 from search.certainty import error_of_share
 from search.result import SCHEMA_VERSION
+from search.unfinished import UnfinishedRows
 from supernet import OvnasError, train
 
 KINDS = {"ir", "onnx", "weights", "architecture", "card"}
@@ -227,14 +228,16 @@ def test_loadgen_s_figures_join_those_that_were_written(again):
 
 
 @pytest.mark.slow
-def test_a_repeated_search_builds_the_same_files(with_data, again):
-    """So that LoadGen goes on after an interruption with the networks it has judged."""
-    for suffix in ("xml", "bin"):
-        first, second = (
-            Path(one.value["baseline"]["files"]["ir"]).with_suffix(f".{suffix}").read_bytes()
-            for one in (with_data, again)
-        )
-        assert first == second
+def test_loadgen_s_rows_are_found_again_by_a_repeated_search(with_data, again, tmp_path):
+    """Their networks are built once more, and are known by what is in their files."""
+    first, second = (Path(one.value["baseline"]["files"]["ir"]) for one in (with_data, again))
+    other = Path(again.value["finalists"][0]["files"]["ir"])
+    path, row = tmp_path / "unfinished.json", {"value": 7.5}
+    UnfinishedRows(path, [], {}).add(first, "server", row)
+    rows = UnfinishedRows(path, [], {})
+    assert rows.known(second, "server") == row
+    assert rows.known(other, "server") is None
+    assert rows.known(second, "offline") is None
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from supernet import OvnasError
+from supernet.study import Study
+from supernet.study_model import make_model
 from supernet.weights import load_start, load_weights
+
+SHIPPED = Path(__file__).parents[2] / "benchmarks/weights/cifar10-mobilenet_v2.safetensors"
 
 
 def linear() -> nn.Module:
@@ -30,6 +35,16 @@ def test_what_does_not_fit_is_named(tmp_path, suffix):
         assert part in str(caught.value)
     assert "num_batches_tracked" not in str(caught.value)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_shipped_weights_fit_their_study():
+    model = make_model(Study.load("cifar10"))
+    load_weights(model, SHIPPED)
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float32, torch.int64}
+    with torch.no_grad():
+        logits = model.eval()(torch.zeros(1, 3, 32, 32))
+    assert logits.shape == (1, 10)
+    assert logits.isfinite().all()
 
 
 def classifier(n_classes: int) -> nn.Module:
