@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,12 @@ _SEARCH_S = {True: (3.0, 150), False: (30.0, 2000)}
 # A queue that grows without end needs time to pass the bound.
 BOUNDS = 10
 _TOLERANCE = {True: 0.08, False: 0.02}
-# Where the final run at the rate found is not valid after all, the next ones are slower by these factors, one
-# after the other: on a machine that others disturb, a search's short runs promise too much.
-_BACK_OFFS = (0.95, 0.9, 0.8, 0.7, 0.6)
+# Where the final run at the rate found is not valid after all (on a machine that others disturb, short runs
+# promise too much), the next ones are slower, first by a little, until one is; then the rate is bisected to
+# within a tolerance of the lowest that was not.
+_MOST_FINAL_RUNS = 10
+_FIRST_BACK_OFF, _BACK_OFF = 0.95, 0.8
+_FINAL_TOLERANCE = 0.12
 _SET_UP_S = 4.0
 
 
@@ -146,7 +150,7 @@ def _serve(
     base: Test, best: Trial, plan: Plan, folder: Path, tried: list[tuple[float, bool]], watch: Watch
 ) -> tuple[Summary, Test]:
     """Finds the highest rate by short runs, then runs in full at it, and at lower ones until LoadGen calls
-    it valid or has refused several."""
+    one valid and none much higher, or has refused several. The last run of a rate that is valid counts."""
     if best.latency_ms >= plan.bound_ms:
         raise OvnasError(
             f"the Server scenario asks for {plan.bound_ms:g} ms at the 99th percentile, but one inference "
@@ -170,7 +174,9 @@ def _serve(
         return meets(rate) or meets(rate)  # one stall of the machine is not the rate's fault
 
     rate = find_rate(meets_once, guess, tolerance=_TOLERANCE[plan.is_quick])
-    for i, back_off in enumerate((*_BACK_OFFS, 1.0)):
+    high = math.inf
+    valid: tuple[Summary, Test] | None = None
+    for i in range(_MOST_FINAL_RUNS):
         needed_s = base.rules.quick_queries / rate  # for early stopping to have a say
         duration_s = (
             None
@@ -183,9 +189,16 @@ def _serve(
         what, total = f"server at {rate:.1f}/s", _expected_s(test)
         summary = run_performance(test, lambda s, w=what, t=total: watch(w, s, t))  # type: ignore[misc]
         if summary.is_valid:
+            valid = summary, test
+        else:
+            high = rate
+        if valid is None:
+            rate *= _BACK_OFF if i else _FIRST_BACK_OFF
+        elif high <= valid[1].rate * (1 + _FINAL_TOLERANCE) or math.isinf(high):
             break
-        rate *= back_off
-    return summary, test
+        else:
+            rate = math.sqrt(valid[1].rate * high)
+    return valid or (summary, test)
 
 
 def _expected_s(test: Test) -> float:

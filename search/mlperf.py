@@ -154,22 +154,21 @@ def measure_finalists(
     for scenario in scenarios:
         if scenario not in SCENARIOS:
             raise OvnasError(f"there is no scenario {scenario!r}{nearest(scenario, SCENARIOS)}")
-    plan = Plan(is_quick, bound_ms)
-    unfinished = UnfinishedRows(folder / "unfinished.json", [is_quick, bound_ms], read_machine())
-    if len(unfinished):
-        bar.console.print(f"LoadGen: {len(unfinished)} test(s) of an interrupted start are taken up")
+    plan, threads = Plan(is_quick, bound_ms), default_threads()
+    unfinished = UnfinishedRows(folder / "unfinished.json", [is_quick, bound_ms, threads], read_machine())
     rows = []
     for scenario, (name, model) in itertools.product(scenarios, networks):
         head = {"network": name, "scenario": scenario}
         known = unfinished.known(model, scenario)
         if known is not None:
+            bar.console.print(f"{name}, {scenario}: taken from an interrupted start, {known['log_dir']}")
             rows.append({**known, **head})
             on_row(rows)
             continue
         place = new_folder(folder / name.replace(" ", "-"), scenario)
         watch = watcher(bar, f"{name}, {scenario}")
         try:
-            found = measure_scenario(model, scenario, plan, place, threads=default_threads(), watch=watch)
+            found = measure_scenario(model, scenario, plan, place, threads=threads, watch=watch)
         except OvnasError as error:
             rows.append(
                 {**head, "metric": SCENARIOS[scenario].metric, "value": None, "verdict": "INVALID",

@@ -41,11 +41,10 @@ def measure_offline(
     n = default_threads()
     arrangement = Arrangement(n, n, 2, 2 * n)
     folder = new_folder(home / "logs", "offline")
-    if earlier is not None and not is_quick and len(earlier.get("by_the_rules", {})) < len(models):
+    if earlier is not None and not is_quick and _is_half(earlier, models, arrangement):
         value = {**earlier}
-        bar.console.print(
-            f"the Offline part goes on after {len(earlier.get('by_the_rules', {}))} runs by the rules"
-        )
+        done = len(value.get("by_the_rules", {}))
+        bar.console.print(f"the Offline part goes on after {done} of {len(models)} runs by the rules")
     else:
         value = _in_turn(models, arrangement, folder, is_quick, rng, bar)
         keep(value)
@@ -59,6 +58,12 @@ def measure_offline(
             place = folder / f"rules-{name}"
             own[name] = measure_scenario(model, "offline", plan, place, threads=n, watch=watch).to_json()
             keep(value)
+
+
+def _is_half(earlier: Mapping[str, Any], models: Mapping[str, Path], arrangement: Arrangement) -> bool:
+    """Whether runs by the rules are missing, and the others were arranged as now."""
+    is_same = earlier["arrangement"] == arrangement.to_json()
+    return is_same and len(earlier.get("by_the_rules", {})) < len(models)
 
 
 def _in_turn(

@@ -32,9 +32,6 @@ class UnfinishedRows:
         except (KeyError, TypeError, ValueError, AttributeError):
             pass  # none, or damaged
 
-    def __len__(self) -> int:
-        return len(self._value["rows"])
-
     def known(self, model: Path, scenario: str) -> Row | None:
         """What an interrupted start has measured of this very model."""
         row = self._value["rows"].get(_key(model, scenario))

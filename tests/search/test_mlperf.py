@@ -159,7 +159,7 @@ def test_an_interrupted_start_is_gone_on_with(tmp_path, monkeypatch, capsys):
         asked.append(model.stem)
         if model.stem in stops:
             raise KeyboardInterrupt
-        row = {"scenario": scenario, "value": float(len(asked)), "verdict": "VALID"}
+        row = {"scenario": scenario, "value": float(len(asked)), "verdict": "VALID", "log_dir": "logs"}
         return SimpleNamespace(to_json=lambda: row)
 
     monkeypatch.setattr("search.measurement.measure_scenario", measured)
