@@ -10,7 +10,7 @@ from profiling_figures import benchmark_app, kill, repeatability, sliced_oracle
 from results_file import FOLDER, biases_note, is_without_biases, read, results
 from search_figures import predictor_choice, published_ratios, search_efficiency, whole_line, within_macs
 from summary import summary
-from training_figures import accuracies, alone, strategies
+from training_figures import accuracies, alone, given, strategies
 from zoo_figures import zoo_coverage
 
 ROOT = FOLDER.parent.parent
@@ -34,6 +34,7 @@ def all_figures() -> str:
         "Super-network": [
             *(zoo_coverage(read(p), p.name) for p in results("zoo_coverage")),
             *(accuracies(read(p), p.name) for p in results("supernet_accuracies")),
+            *(given(read(p), p.name) for p in results("supernet_given")),
             *(alone(read(p), p.name) for p in results("supernet_alone")),
             *(strategies(read(p), p.name) for p in results("supernet_strategies")),
         ],

@@ -3,18 +3,22 @@
     python benchmarks/supernet_training.py accuracies --study cifar10
     python benchmarks/supernet_training.py alone --study cifar10 --architectures 3
     python benchmarks/supernet_training.py strategies --study cifar10 --minutes 60
+    python benchmarks/supernet_training.py given --weights benchmarks/weights/cifar10-mobilenet_v2.safetensors
 
 `accuracies`: the pre-trained model, the largest, the smallest and the best of many small sub-networks,
 with and without re-estimated BatchNorm statistics. `alone`: sub-networks straight from the super-network
 against the same architectures trained alone, from the pre-trained weights that they share, for as many
 epochs. `strategies`: sandwich and distillation against one random sub-network a step, for equal time.
-All need `python -m supernet.train` first (`strategies` its pre-trained model only), say what they do as
-they go on, and may be interrupted at any time: what is finished lies in `runs/<study>/supernet/benchmark/`.
+`given`: a file of pre-trained weights, with the log of the training that made it beside it.
+The others need `python -m supernet.train` first (`strategies` its pre-trained model only), say what they do
+as they go on, and may be interrupted at any time: what is finished lies in
+`runs/<study>/supernet/benchmark/`.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import hashlib
 import json
@@ -321,12 +325,30 @@ def timed_step(network: nn.Module, step: Step, bench: Bench, compute: Compute, n
     return seconds
 
 
+def given(bench: Bench, arguments: argparse.Namespace) -> None:
+    """A file of pre-trained weights by itself."""
+    model = make_model(bench.study)
+    load_weights(model, arguments.weights)
+    with arguments.weights.with_suffix(".csv").open(encoding="utf-8") as file:
+        log = list(csv.DictReader(file))
+    value = {
+        "study": bench.study.name,
+        "weights": arguments.weights.name,
+        "sha256": checkpoint.digest(arguments.weights),
+        "epochs": len(log),
+        "training_seconds": sum(float(row["seconds"]) for row in log),
+        "n_images": {s: len(getattr(bench.splits, s)) for s in ("train", "validation", "test")},
+        "accuracy": bench.judged(model),
+    }
+    write_result(f"supernet_given-{bench.study.name}", value)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    for function in (accuracies, alone, strategies):
+    for function in (accuracies, alone, strategies, given):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(function=function)
         command.add_argument("--study", default="cifar10", metavar="NAME|FILE")
@@ -337,6 +359,8 @@ def main() -> None:
             command.add_argument("--sampled", type=int, default=100, help="small sub-networks to choose from")
         if function is alone:
             command.add_argument("--architectures", type=int, default=3)
+        if function is given:
+            command.add_argument("--weights", type=Path, required=True)
         if function is strategies:
             command.add_argument("--minutes", type=float, default=60.0, help="for each strategy")
             command.add_argument("--weights", type=Path, help="the pre-trained model")

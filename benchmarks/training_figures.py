@@ -6,7 +6,7 @@ from typing import Any
 
 from results_file import link
 
-__all__ = ["accuracies", "alone", "strategies"]
+__all__ = ["accuracies", "alone", "given", "strategies"]
 
 Accuracy = dict[str, float]
 
@@ -36,6 +36,18 @@ def accuracies(value: dict[str, Any], name: str) -> str:
         if one
     ]
     return "\n".join(lines)
+
+
+def given(value: dict[str, Any], name: str) -> str:
+    """A file of pre-trained weights."""
+    images, minutes = value["n_images"], value["training_seconds"] / 60
+    return (
+        f"`benchmarks/weights/{value['weights']}`, for `supernet.train --study {value['study']} --weights`: "
+        f"pre-trained for {value['epochs']} epochs ({minutes:.0f} minutes beside other work), FP32 accuracy "
+        f"{_both(value['accuracy'])} on {images['test']:,} test images, in brackets on "
+        f"{images['validation']:,} validation images ({link(name)}). The other figures of "
+        f"`{value['study']}` are of the study's own recipe."
+    )
 
 
 def alone(value: dict[str, Any], name: str) -> str:
