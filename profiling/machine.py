@@ -31,6 +31,7 @@ __all__ = [
     "FACTS",
     "allowed_threads",
     "conditions",
+    "cpu_name",
     "default_threads",
     "describe_difference",
     "describe_setting_difference",
@@ -153,9 +154,15 @@ def conditions(machine: dict[str, Any], target: Target) -> str:
     """Machine and target in one line, for the head of a page."""
     version = str(machine["openvino"]).split("-")[0]
     return (
-        f"{machine['cpu_model']}, {machine['logical_cpus']} CPUs, OpenVINO {version}; INT8, "
+        f"{cpu_name(machine)}, {machine['logical_cpus']} CPUs, OpenVINO {version}; INT8, "
         f"{describe_target(target)}"
     )
+
+
+def cpu_name(machine: dict[str, Any]) -> str:
+    """The CPU's model, with its family where a virtual machine says no more than "AMD EPYC"."""
+    model = str(machine["cpu_model"])
+    return model if any(map(str.isdigit, model)) else f"{model} (family {machine['cpu_family']})"
 
 
 def describe_target(target: Target) -> str:

@@ -184,7 +184,7 @@ class ElasticNetwork(nn.Module):
             with torch.no_grad():
                 for name, axis in holders.get(index, ()):
                     value = _attribute(self.module, name)
-                    positions = self._permutation(self.parameter_dims[name][axis], index, order)
+                    positions = self._permutation(self.parameter_dims[name][axis], index, order).to(value.device)
                     value.copy_(value.index_select(axis, positions))
 
     def _holders(self) -> dict[int, list[tuple[str, int]]]:

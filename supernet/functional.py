@@ -1,7 +1,7 @@
 """Layers that a model calls as functions, `F.conv2d(x, self.weight)`, become the modules that they are.
 
 Subclasses of torch's layers do so (padding as TensorFlow's, a normalisation with its activation), and such
-code traced in evaluation mode would normalise with running statistics even in training.
+code traced in evaluation mode would normalise with running statistics even in training, and never drop out.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def as_modules(traced: fx.GraphModule, shapes: dict[str, Any]) -> bool:
             if isinstance(key, fx.Node) and key.op == "get_attr" and not _is_of_a_call(traced, key):
                 calls.setdefault(str(key.target), []).append(node)
     replaced = [_replace(traced, key, nodes, shapes) for key, nodes in calls.items()]
+    replaced += [_replace_dropout(traced, node) for node in traced.graph.nodes if node.target in _DROPOUTS]
     if any(replaced):
         traced.graph.lint()
         traced.recompile()
@@ -140,6 +141,18 @@ def _replace(traced: fx.GraphModule, key: str, nodes: list[fx.Node], shapes: dic
         node.op, node.target, node.args, node.kwargs = "call_module", path, (one["input"],), {}
     for node in own.values():
         traced.graph.erase_node(node)
+    return True
+
+
+def _replace_dropout(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """`F.dropout(x, p, self.training)`: it drops in training, where the module does."""
+    bound = {**dict(zip(("input", "p", "training"), node.args, strict=False)), **node.kwargs}
+    path = f"{node.name}_module"
+    if bound.get("training") is not False or isinstance(bound.get("p"), fx.Node) or hasattr(traced, path):
+        return False  # with True it drops always
+    kind = _DROPOUTS[node.target]
+    traced.add_module(path, kind(bound.get("p", 0.5)).train(traced.training))
+    node.op, node.target, node.args, node.kwargs = "call_module", path, (bound["input"],), {}
     return True
 
 
@@ -251,4 +264,10 @@ _FUNCTIONS: dict[Any, _Function] = {
     F.group_norm: _Function(
         ("input", "num_groups", "weight", "bias", "eps"), _WEIGHTS, "weight", _group_norm
     ),
+}
+_DROPOUTS: dict[Any, type[nn.Module]] = {
+    F.dropout: nn.Dropout,
+    F.dropout1d: nn.Dropout1d,
+    F.dropout2d: nn.Dropout2d,
+    F.dropout3d: nn.Dropout3d,
 }

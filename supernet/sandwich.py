@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from supernet.architecture import Architecture
 from supernet.compute import Compute
@@ -54,8 +55,13 @@ class StageSpace:
         return self._restricted(np.zeros((1, len(self.space.slots)), dtype=np.int64))
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """Open choices uniform."""
-        return self._restricted(self.space.sample_codes(1, rng))
+        """Open choices around a size that is uniform: each is binomial, with that size as its probability.
+
+        Uniform choices would nearly all have half of the MACs, and train what the search wants least; sizes
+        are stratified as in AttentiveNAS (Wang et al. 2021, section 3.1).
+        """
+        last = [len(slot.choices) - 1 for slot in self.space.slots]
+        return self._restricted(rng.binomial(last, rng.random())[None])
 
     def _restricted(self, codes: np.typing.NDArray[np.int64]) -> Architecture:
         codes = codes.copy()
@@ -117,7 +123,8 @@ def sandwich_step(
 
     Each towards the probabilities of the pre-trained `teacher` (Hinton et al. 2015), or of the largest in
     the same step, and with a smaller weight towards the labels. The shared BatchNorm statistics are the
-    largest's own: each sub-network is normalised by its batch.
+    largest's own: each sub-network is normalised by its batch. Only the largest drops out, for the others
+    are too small to learn their images by heart (Yu et al. 2020, BigNAS, section 3.1).
     """
     in_place = section.distillation == "in-place"
 
@@ -135,7 +142,7 @@ def sandwich_step(
         sandwich += [space.sample(rng) for _ in range(section.n_random)]
         total = torch.zeros((), device=x.device)
         for index, architecture in enumerate(sandwich):
-            with network.activated(architecture), compute.autocast(), _statistics_kept(network, index > 0):
+            with network.activated(architecture), compute.autocast(), _as_a_student(network, index > 0):
                 logits = network(x).float()
             loss = loss_of(logits, labels, wanted)
             torch.autograd.backward(loss / len(sandwich))
@@ -159,13 +166,20 @@ def _label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tenso
 
 
 @contextmanager
-def _statistics_kept(network: nn.Module, is_kept: bool) -> Iterator[None]:
-    """Within it, if `is_kept`, BatchNorms normalise by their batch without recording it."""
+def _as_a_student(network: nn.Module, is_student: bool) -> Iterator[None]:
+    """Within it, if `is_student`, BatchNorms normalise by their batch without recording it, and nothing is
+    dropped out."""
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for norm in norms if is_kept else ():
-        norm.track_running_stats = False
+    dropouts = [m for m in network.modules() if isinstance(m, _DropoutNd) and m.training]
+    if is_student:
+        for norm in norms:
+            norm.track_running_stats = False
+        for dropout in dropouts:
+            dropout.eval()
     try:
         yield
     finally:
         for norm in norms:
             norm.track_running_stats = True
+        for dropout in dropouts:
+            dropout.train()

@@ -10,6 +10,7 @@ from profiling.machine import (
     FACTS,
     allowed_threads,
     conditions,
+    cpu_name,
     default_threads,
     describe_difference,
     has_vnni,
@@ -102,6 +103,14 @@ def test_conditions_name_machine_and_target(here, known):
     assert text.startswith(here["cpu_model"])
     for part in ("1 thread(s)", "batch 1", "latency mode", "INT8", here["openvino"].split("-")[0]):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("AMD EPYC", "AMD EPYC (family 25.1)"), ("Intel(R) Xeon(R) Gold 6338", "Intel(R) Xeon(R) Gold 6338")],
+)
+def test_a_bare_name_has_its_family(model, expected):
+    assert cpu_name({"cpu_model": model, "cpu_family": "25.1"}) == expected
 
 
 def test_names_of_facts_are_unique():

@@ -125,9 +125,10 @@ def test_gradients_are_those_of_extracted_networks(make_network):
     space = network.space
     section = TrainSection(n_random=2, distillation="none", label_smoothing=0)
     images, labels = separable().tensors
-    step = sandwich_step(network, None, StageSpace(space, WHOLE), section, Compute())
+    stage = StageSpace(space, WHOLE)
+    step = sandwich_step(network, None, stage, section, Compute())
     rng = np.random.default_rng(5)
-    members = [space.largest, space.smallest, space.sample(rng), space.sample(rng)]
+    members = [space.largest, space.smallest, stage.sample(rng), stage.sample(rng)]
     expected = torch.zeros_like(network.module.conv1.weight)
     for architecture in members:
         alone = network.extract(architecture).train()
