@@ -17,7 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from results_file import FOLDER, revision, write_result
+from results_file import FOLDER, machine_label, revision, write_result
+
+from profiling.machine import describe_difference
 
 PARTS = ("offline", "server", "search")
 
@@ -38,7 +40,8 @@ def main() -> None:
     value = json.loads((folder / "mlperf_v20.json").read_text())
     own = ["python", "benchmarks/mlperf_v20.py", "--parts", arguments.parts]
     own += ["--quick"] if arguments.quick else []
-    for part in arguments.parts.split(","):
+    parts = [part.strip() for part in arguments.parts.split(",")]
+    for part in parts:
         value[part] |= {**at, "command": " ".join(own)}
     for part in PARTS:
         value.get(part, {}).pop("log_dir", None)
@@ -49,14 +52,18 @@ def main() -> None:
     if "search" in value:  # without the folders of this machine
         value["search"]["predictor"] = "/".join(Path(value["search"]["predictor"]).parts[-3:])
     known = {}
-    for path in FOLDER.glob(f"{name}-[!q]*.json"):
+    path = FOLDER / f"{name}-{machine_label(value['machine'])}.json"
+    if path.is_file():
         earlier = json.loads(path.read_text())
-        theirs = earlier["machine"]  # an older version may have known fewer facts
-        is_same = all(theirs[name] == fact for name, fact in value["machine"].items() if name in theirs)
-        if is_same and earlier["schema_version"] == value["schema_version"]:
-            known = {part: earlier[part] for part in PARTS if part in earlier}
+        known = {part: earlier[part] for part in PARTS if part in earlier}
+        difference = describe_difference(earlier["machine"], value["machine"])
+        if difference and set(known) - set(parts):
+            sys.exit(
+                f"error: {path} has other parts, measured elsewhere ({difference}); move it away. What was "
+                f"measured now is in {folder}"
+            )
     rest = {key: one for key, one in value.items() if key not in PARTS}
-    write_result(name, {**rest, **known, **{p: value[p] for p in arguments.parts.split(",")}})
+    write_result(name, {**rest, **known, **{part: value[part] for part in parts}})
 
 
 if __name__ == "__main__":

@@ -73,7 +73,10 @@ def main() -> int:
     except OvnasError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_result(f"search_efficiency-{value['study']}", value)
+    options = ("predictor", "evaluations", "seeds", "reference", "enumerable")
+    command = ["python benchmarks/search_efficiency.py --study", value["study"]]
+    command += [f"--{option} {getattr(arguments, option)}" for option in options]
+    write_result(f"search_efficiency-{value['study']}", {"command": " ".join(command), **value})
     return 0
 
 

@@ -134,15 +134,21 @@ def search_efficiency(value: dict[str, Any], name: str) -> str:
     ]
     for algorithm, runs in value["algorithms"].items():
         needed = ", ".join(str(one["evaluations_to_share"] or "not reached") for one in runs)
-        ends = ", ".join(f"{one['share']:.1%}" for one in runs)
+        ends = ", ".join(
+            f"{one['share']:.1%}"
+            + (f" after {one['evaluations']}" if one["evaluations"] != value["evaluations"] else "")
+            for one in runs
+        )
         lines.append(f"| `{algorithm}` | {needed} | {ends} |")
     whole = value["enumerated"]
     shares = ", ".join(f"{one['share']:.2%} with {one['evaluations']}" for one in whole["guided"])
+    needed = ", ".join(str(one["evaluations_to_share"] or "not reached") for one in whole["guided"])
+    shares += f" evaluations; {whole['share']:.0%} of it after {needed}"
     lines += [
         "",
         f"Of the true front's hypervolume in a part of it that was evaluated whole "
         f"({whole['architectures']} architectures, the accuracy model's mean error "
-        f"{100 * whole['unexplained']:.2f} points) `guided` finds, by seed: {shares} evaluations. "
+        f"{100 * whole['unexplained']:.2f} points) `guided` finds, by seed: {shares}. "
         f"A million architectures are scored in {value['scoring']['seconds']:.1f} s on {cpu_text(value)}.",
     ]
     if again := value.get("judged_again"):
@@ -207,8 +213,14 @@ def _how_long(value: dict[str, Any]) -> str:
     own = value.get("offline")
     if own is None:
         return " in quick runs" if value["is_quick"] else ""
-    valid, n = own["runs_valid"]
-    return f" (Offline: runs of {own['seconds_a_run']:g} s in turn, {valid} of {n} VALID)"
+    return f" (Offline: runs of {own['seconds_a_run']:g} s in turn, {runs_text(own)})"
+
+
+def runs_text(offline: dict[str, Any]) -> str:
+    """How many runs LoadGen calls valid; early files have ratios over the others too."""
+    valid, n = offline["runs_valid"]
+    is_of_all = valid < n and "valid" not in offline
+    return f"{valid} of {n} runs VALID" + (", ratios of this early file are over all" if is_of_all else "")
 
 
 def _ratio(ratio: dict[str, Any]) -> str:
@@ -220,7 +232,7 @@ def _ratio(ratio: dict[str, Any]) -> str:
 
 def chosen_within(search: dict[str, Any], name: str, mode: str) -> dict[str, Any]:
     """Of the networks found within the MACs of a published one, the one that the first measurement, which
-    chose, says is the fastest: its figures in the second one."""
+    chose, says is the fastest: its figures in the second one, and its MACs."""
     first = {
         (c["space"], c["least_share"], c["architecture"]): c["speedup"]
         for c in search["candidates"]
@@ -231,8 +243,8 @@ def chosen_within(search: dict[str, Any], name: str, mode: str) -> dict[str, Any
         for i, c in enumerate(search["chosen"])
         if c["instead_of"] == name
     ]
-    found: dict[str, Any] = search["modes"][mode]["found"][max(own)[1]]
-    return found
+    best = max(own)[1]
+    return {**search["modes"][mode]["found"][best], "macs": search["chosen"][best]["macs"]}
 
 
 def within_macs(value: dict[str, Any], name: str) -> str:

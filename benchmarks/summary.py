@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from results_file import cpu_text, is_without_biases, read, results, where
-from search_figures import chosen_within, minutes_text, speedup_text, told
+from search_figures import chosen_within, minutes_text, runs_text, speedup_text, told
 from zoo_figures import models_tried
 
+from search.comparison import COPIES
 from search.published import BASELINE, load_published
 
 __all__ = ["summary"]
@@ -108,26 +109,29 @@ def _speed(value: Value) -> Iterator[tuple[str, str]]:
 def _published(value: Value) -> Iterator[tuple[str, str]]:
     networks = load_published()
     base = networks[BASELINE].offline_sps
-    if "offline" not in value:
-        return
-    ratios = [
-        f"{name} {value['offline']['ratios'][name]['value']:.2f}x "
-        f"({network.offline_sps / base:.2f}x published)"
-        for name, network in networks.items()
-        if name != BASELINE
-    ]
-    yield (
-        f"the published ResNet-50 sub-networks under LoadGen Offline{', quick' if value['is_quick'] else ''}",
-        ", ".join(ratios),
-    )
+    if "offline" in value:
+        found = value["offline"]["ratios"]
+        ratios = [
+            f"{name} {'none' if found[name]['value'] is None else format(found[name]['value'], '.2f') + 'x'} "
+            f"({network.offline_sps / base:.2f}x published)"
+            for name, network in networks.items()
+            if name != BASELINE
+        ]
+        yield (
+            "the published ResNet-50 sub-networks under LoadGen Offline"
+            f"{', quick' if value['is_quick'] else ''}",
+            f"{', '.join(ratios)}; {runs_text(value['offline'])}",
+        )
     if "search" in value:
         search = value["search"]
         mode = search["modes"]["latency"]
         best, own = chosen_within(search, "A", "latency"), mode["published"]["A"]
+        fewer, of_a = (search["macs"][BASELINE] / macs for macs in (best["macs"], search["macs"]["A"]))
+        early = "; intervals of this early file are left out" if mode.get("copies", 1) < COPIES else ""
         yield (
-            "what a search finds within the MACs of A "
-            f"({search['macs'][BASELINE] / search['macs']['A']:.2f}x fewer than ResNet-50's), latency",
-            f"{speedup_text(best, mode)} as fast as ResNet-50, where A itself is {speedup_text(own, mode)}",
+            "what a search finds within the MACs of A, latency",
+            f"{speedup_text(best, mode)} as fast as ResNet-50 with {fewer:.2f}x fewer MACs, where A itself "
+            f"is {speedup_text(own, mode)} with {of_a:.2f}x fewer{early}",
         )
 
 

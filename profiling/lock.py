@@ -14,7 +14,7 @@ from pathlib import Path
 
 from supernet.errors import OvnasError
 
-__all__ = ["LOCK_FILE", "alone_in", "handed_down", "measuring"]
+__all__ = ["LOCK_FILE", "handed_down", "measuring"]
 
 # One for the machine, whatever TMPDIR says, and for all of its users.
 LOCK_FILE = Path("/tmp/ovnas-measuring.lock")
@@ -45,26 +45,6 @@ def measuring(file: Path | None = None) -> Iterator[int]:
             yield descriptor
         finally:
             _write(descriptor, b"")
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Holds a folder that two processes must not write at once; made if it is not there.
-
-    Raises OvnasError if another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OvnasError(
-                f"another process works in {folder}; wait until it ends, or take another --runs-dir"
-            ) from None
-        yield
     finally:
         os.close(descriptor)
 

@@ -12,7 +12,7 @@ import psutil
 from profiling import cpu
 from supernet.errors import OvnasError
 
-__all__ = ["available_bytes", "growth_bytes", "release_freed_memory", "room_for"]
+__all__ = ["available_bytes", "growth_bytes", "release_freed_memory", "require_room", "room_for"]
 
 T = TypeVar("T")
 
@@ -64,3 +64,13 @@ def room_for(most: int, others: int, each_bytes: int, available: int) -> int:
             "or streams, or free some"
         )
     return int(min(most, n))
+
+
+def require_room(n: int, each_bytes: int, available: int, remedy: str) -> None:
+    """Raises OvnasError, with the remedy, if `n` networks of `each_bytes` do not fit into memory together."""
+    needed = n * each_bytes + RESERVE_BYTES
+    if needed > available:
+        raise OvnasError(
+            f"{n} networks together take {needed / 2**30:.1f} GiB of memory, but "
+            f"{max(0, available) / 2**30:.1f} GiB are available; {remedy}"
+        )

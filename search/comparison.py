@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     import openvino as ov
 
+    from profiling.load import LoadedTimer
     from profiling.target import Target
-    from profiling.timing import Round
+    from profiling.timing import Round, Timer
 
 __all__ = ["COPIES", "ROUNDS", "compare"]
 
@@ -34,15 +35,21 @@ def compare(
     """The anchor's latency in microseconds, and the ratios to it of the baseline and of each of `models`.
 
     The anchor is the baseline too, but of several copies at once, of which the fastest counts most; what is
-    compared with a network is therefore the baseline as one network among them.
+    compared with a network is therefore the baseline as one network among them. Raises OvnasError where
+    memory has no room for all of them at once.
     """
     from profiling.load import level_of, make_timer
-    from profiling.memory import release_freed_memory
+    from profiling.memory import available_bytes, growth_bytes, release_freed_memory, require_room
     from profiling.preparation import ANCHORS
     from profiling.target import compile_model
     from profiling.timing import anchor_level, interleave
 
     level = level_of(target)
+    if models:
+        made, each_bytes = growth_bytes(lambda: _warm(make_timer(compile_model(baseline, target), target)))
+        del made
+        n = 1 + len(models) + ANCHORS
+        require_room(n, each_bytes, available_bytes(), "free some, or compare fewer: --finalists")
     found: list[list[list[Round]]] = []
     for _ in range(copies):
         release_freed_memory()
@@ -55,3 +62,9 @@ def compare(
     return anchor_us, [
         Ratio.to_anchor([own[i] for own in found], level, draws) for i in range(1 + len(models))
     ]
+
+
+def _warm(timer: Timer | LoadedTimer) -> Timer | LoadedTimer:
+    """With all the memory that it takes once it has run."""
+    timer.run(1)
+    return timer

@@ -55,7 +55,8 @@ class Plan:
 @dataclass(frozen=True)
 class Measurement:
     """A network's result in a scenario. `tried` are the rates that the search for a Server rate asked for,
-    each with whether the bound was met."""
+    each with whether the bound was met; `refused_rate` is the lowest above the result that was not, None
+    where there was none."""
 
     scenario: str
     summary: Summary
@@ -65,6 +66,7 @@ class Measurement:
     folder: Path
     trials: tuple[Trial, ...]
     tried: tuple[tuple[float, bool], ...] = ()
+    refused_rate: float | None = None
 
     @property
     def metric(self) -> str:
@@ -85,6 +87,7 @@ class Measurement:
             "trials": [
                 {**dataclasses.asdict(t), "arrangement": t.arrangement.to_json()} for t in self.trials
             ],
+            "refused_rate": self.refused_rate,
             "rates_tried": [{"rate": rate, "met": met} for rate, met in self.tried],
             "log_dir": str(self.folder),
         }
@@ -116,8 +119,11 @@ def measure_scenario(
         duration_s=plan.duration_s, folder=folder / "run",
     )  # fmt: skip
     tried: list[tuple[float, bool]] = []
+    refused = None
     if scenario == "server":
-        summary, test = _serve(test, best, plan, folder, tried, watch)
+        summary, test, high = _serve(test, best, plan, folder, tried, watch)
+        above = [rate for rate, met in [*tried, (high, False)] if not met and rate > test.rate]
+        refused = min((rate for rate in above if math.isfinite(rate)), default=None)
     else:
         summary = run_performance(test, lambda s: watch(scenario, s, _expected_s(test)))
         if scenario == "offline" and not summary.checks.get("Min duration satisfied", True):
@@ -126,8 +132,9 @@ def measure_scenario(
             summary = run_performance(test, lambda s: watch(scenario, s, _expected_s(test)))
     bound = plan.bound_ms if scenario == "server" else None
     return Measurement(
-        scenario, summary, test.arrangement, plan.is_quick, bound, test.folder, tuple(trials), tuple(tried)
-    )
+        scenario, summary, test.arrangement, plan.is_quick, bound, test.folder, tuple(trials), tuple(tried),
+        refused,
+    )  # fmt: skip
 
 
 def choose(rules: Scenario, trials: Sequence[Trial], bound_ms: float) -> Trial:
@@ -148,9 +155,10 @@ def _queue_rate(trial: Trial, bound_ms: float) -> float:
 
 def _serve(
     base: Test, best: Trial, plan: Plan, folder: Path, tried: list[tuple[float, bool]], watch: Watch
-) -> tuple[Summary, Test]:
+) -> tuple[Summary, Test, float]:
     """Finds the highest rate by short runs, then runs in full at it, and at lower ones until LoadGen calls
-    one valid and none much higher, or has refused several. The last run of a rate that is valid counts."""
+    one valid and none much higher, or has refused several. The last run of a rate that is valid counts.
+    Returned with the lowest rate that was refused in full, infinite where none was."""
     if best.latency_ms >= plan.bound_ms:
         raise OvnasError(
             f"the Server scenario asks for {plan.bound_ms:g} ms at the 99th percentile, but one inference "
@@ -198,7 +206,8 @@ def _serve(
             break
         else:
             rate = math.sqrt(valid[1].rate * high)
-    return valid or (summary, test)
+    summary, test = valid or (summary, test)
+    return summary, test, high
 
 
 def _expected_s(test: Test) -> float:

@@ -102,27 +102,48 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
     }
     path = home / "mlperf_v20.json"
-    value |= _earlier(path, value, out)  # parts measured before stay; half a part goes on
+    value |= _earlier(path, value, out)  # parts measured before stay
     command = shlex.join(["python", "-m", "search.mlperf_v20", *sys.argv[1:]])
+    halves: dict[str, Any] = value.setdefault("halves", {})
+    left = _left(value.get("unfinished"), parts, out)
+    value["unfinished"] = {"parts": sorted(parts), "left": left}
 
-    def keep(part: str, found: dict[str, Any]) -> None:
-        """On disk at once, and again with each network that is added: each takes minutes."""
-        value[part] = {"command": command, **found}
+    def write() -> None:
         value["seconds"] = round(time.monotonic() - start, 1)
         home.mkdir(parents=True, exist_ok=True)
-        write_json(value, path)
+        gone = [name for name in ("halves", "unfinished") if not value[name]]
+        write_json({name: one for name, one in value.items() if name not in gone}, path)
+
+    def keep(part: str, found: dict[str, Any]) -> None:
+        """On disk at once, and again with each network that is added, for each takes minutes; beside an
+        earlier measurement of the part, until this one is whole."""
+        halves[part] = {"command": command, **found}
+        write()
+
+    def finish(part: str) -> None:
+        value[part] = halves.pop(part)
+        left.remove(part)
+        if not left:
+            value["unfinished"] = None
+        write()
 
     with measuring(), cli.progress(out) as bar:
-        if set(parts) & {"offline", "server"}:
+        if set(left) & {"offline", "server"}:
             models = _build(published, arguments.weights, home / "networks", bar)
-        if "offline" in parts:
-            own = partial(keep, "offline"), value.get("offline")
+        if "offline" in left:
+            own = partial(keep, "offline"), halves.get("offline")
             measure_offline(models, home, arguments.quick, rng, bar, *own)
-        if "server" in parts:
-            own = partial(keep, "server"), value.get("server")
+            finish("offline")
+        if "server" in left:
+            own = partial(keep, "server"), halves.get("server")
             measure_server(models, home, arguments.quick, bound_ms, rng, bar, *own)
-        if "search" in parts:
+            finish("server")
+        if "search" in left:
             keep("search", beyond_published(published, arguments.weights, predictor, rng, bar))
+            finish("search")
+    for name in ("halves", "unfinished"):
+        if not value[name]:
+            del value[name]
     shown = {name: one for name, one in value.items() if name not in PARTS or name in parts}
     print_table(shown, published, out)
     out.print(f"written: {path}; LoadGen's logs beside it", soft_wrap=True)
@@ -141,7 +162,7 @@ def _earlier(path: Path, value: dict[str, Any], out: Console) -> dict[str, Any]:
         agreed = ("schema_version", "is_quick", "weights", "seed")
         same = all(kept[name] == value[name] for name in agreed)
         if same and not describe_difference(kept["machine"], value["machine"]):
-            return {part: kept[part] for part in PARTS if part in kept}
+            return {name: kept[name] for name in (*PARTS, "halves", "unfinished") if name in kept}
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     names = (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in itertools.count(1))
@@ -149,6 +170,17 @@ def _earlier(path: Path, value: dict[str, Any], out: Console) -> dict[str, Any]:
     path.rename(aside)
     out.print(f"{path} was measured under other conditions; it is kept as {aside.name}", soft_wrap=True)
     return {}
+
+
+def _left(unfinished: dict[str, Any] | None, parts: list[str], out: Console) -> list[str]:
+    """The parts to measure: all, or what an interrupted start of the same ones has left."""
+    if not unfinished or unfinished["parts"] != sorted(parts):
+        return list(parts)
+    left = [part for part in parts if part in unfinished["left"]]
+    done = [part for part in parts if part not in left]
+    if done:
+        out.print(f"going on with {', '.join(left)}: the interrupted start has finished {', '.join(done)}")
+    return left
 
 
 def _parts(arguments: argparse.Namespace, predictor: Path, out: Console) -> list[str]:

@@ -117,6 +117,7 @@ def _in_turn(
         "rounds": rounds,
         "seconds_a_run": seconds,
         "runs_valid": [sum(map(sum, valid.values())), rounds * len(models)],
+        "valid": valid,
         "samples_per_s": found,
         "ratios": {name: ratio(name) for name in models},
         "log_dir": str(folder),

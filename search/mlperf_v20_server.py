@@ -55,11 +55,16 @@ def measure_server(
     else:
         bound, reason = _bound_here(models[BASELINE], folder, n, watch)
 
-    def ratio(name: str) -> float | None:
-        """Only of rates that LoadGen calls valid."""
+    def ratio(name: str) -> dict[str, Any]:
+        """Only of rates that LoadGen calls valid; the interval is what the refused rates above them leave
+        open, and has no confidence."""
         if any(found.get(one, {}).get("verdict") != "VALID" for one in (name, BASELINE)):
-            return None
-        return float(found[name]["value"] / found[BASELINE]["value"])
+            return {"value": None, "interval": [None, None]}
+        (low, high), (base_low, base_high) = (
+            (one["value"], one.get("refused_rate")) for one in (found[name], found[BASELINE])
+        )
+        ends = [None, None] if None in (high, base_high) else [low / base_high, high / base_low]
+        return {"value": low / base_low, "interval": ends}
 
     for place in rng.permutation(len(models)):
         name = list(models)[place]
@@ -78,7 +83,7 @@ def measure_server(
                 "bound_ms": bound,
                 "bound_reason": reason,
                 "networks": {name: found[name] for name in models if name in found},
-                "ratios": {name: {"value": ratio(name), "interval": [None, None]} for name in models},
+                "ratios": {name: ratio(name) for name in models},
                 "log_dir": str(folder),
             }
         )

@@ -19,6 +19,11 @@ def _figure(value: float | None, form: str) -> str:
     return "none" if value is None else format(value, form)
 
 
+def _between(ends: list[float | None]) -> str:
+    low, high = ends
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
 def _p99(one: dict[str, Any]) -> str:
     return f"{one['summary']['percentiles_ms']['99']:.1f}" if "summary" in one else ""
 
@@ -62,14 +67,19 @@ def print_table(value: dict[str, Any], published: dict[str, Published], out: Con
         rows = [
             [network.label, _figure(own["networks"][name]["value"], ".1f"), f"{network.server_qps:.1f}",
              own["networks"][name]["verdict"],
-             _figure(own["ratios"][name]["value"], ".3f"), f"{network.server_qps / base.server_qps:.3f}",
-             _p99(own["networks"][name])]
+             _figure(own["ratios"][name]["value"], ".3f"), _between(own["ratios"][name]["interval"]),
+             f"{network.server_qps / base.server_qps:.3f}", _p99(own["networks"][name])]
             for name, network in published.items()
         ]  # fmt: skip
-        heads = ("network", "samples/s here", "published", "LoadGen", "ratio here",
+        heads = ("network", "samples/s here", "published", "LoadGen", "ratio here", "between",
                  "ratio published", "p99 ms")  # fmt: skip
         cli.print_table(out, f"Server, p99 <= {own['bound_ms']:g} ms{note}", heads, rows)
         out.print(f"bound: {own['bound_reason']}", soft_wrap=True)
+        out.print(
+            "one search a network, one after the other; between: what the lowest rates that were refused "
+            "leave open",
+            soft_wrap=True,
+        )
         for name, one in own["networks"].items():
             if "reason" in one:
                 out.print(f"{published[name].label}: {one['reason']}", soft_wrap=True)

@@ -47,7 +47,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     search.json's value. Raises OvnasError, once all that is written, where no finalist keeps to the
     constraints."""
     from profiling.beginning import warn_of_unfit
-    from profiling.lock import alone_in, measuring
+    from profiling.lock import measuring
     from profiling.machine import read_machine, read_target
     from search.algorithms.registry import make_algorithm
     from search.files import search_value, write_search
@@ -58,6 +58,7 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     from search.refresh import give_back, refreshed
     from search.rounds import Workshop, run_round
     from search.sources import measured_source, predicted_source
+    from supernet.alone import alone_in
     from supernet.errors import OvnasError
 
     start = time.monotonic()
@@ -79,6 +80,12 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OvnasError("the predictor was trained for another space; collect and train again")
     make_algorithm(settings.algorithm).require(material.network.space, settings.budget)
     warn_of_unfit(study, out)
+    if target["mode"] == "latency" and "throughput" in [one.name for one in settings.objectives]:
+        out.print(
+            "note: [target] is of one inference at a time, so that the objective throughput is that of one "
+            'stream; mode = "throughput" is that of all',
+            soft_wrap=True,
+        )
     with alone_in(folder), measuring() if is_in_loop else nullcontext():
         partial = folder / "finalists.partial"  # an earlier search's files stay until this one is done
         shutil.rmtree(partial, ignore_errors=True)

@@ -132,12 +132,13 @@ class Settings:
             raise OvnasError("--latency-bound is of --mlperf server; leave it out")
         names = section.objectives if arguments.objectives is None else arguments.objectives.split(",")
         bound = arguments.latency_bound
+        is_dear = has_data or arguments.predictor == MEASURE  # accuracies, or benchmarks in the loop
         return cls(
             predictor=arguments.predictor,
             algorithm=algorithm,
             objectives=parse_objectives([name.strip() for name in names]),
             constraints=_constraints(section, arguments, has_data=has_data),
-            evaluations=arguments.evaluations or (section.evaluations if has_data else None),
+            evaluations=arguments.evaluations or (section.evaluations if is_dear else None),
             finalists=arguments.finalists or section.finalists,
             finetune_epochs=epochs,
             rounds=arguments.rounds,

@@ -27,6 +27,11 @@ class Compute:
     device: str = "cpu"
     precision: Precision = "float32"
 
+    @property
+    def exact(self) -> Compute:
+        """The same device in float32, for figures that are kept."""
+        return Compute(self.device)
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Within it, what may be computed in the precision is."""
         if self.precision == "float32":

@@ -82,13 +82,27 @@ def load_splits(study: Study) -> Splits:
             command="profiling.collect",
         )
     splits = source(study.data, (channels, height, width))
-    image, _ = splits.train[0]
-    if tuple(image.shape) != (channels, height, width):
-        raise OvnasError(
-            f"study {study.name!r}: [model] input_shape is {[channels, height, width]}, but its images "
-            f"are {list(image.shape)}"
-        )
+    for name in SPLITS:
+        try:
+            _require_item(getattr(splits, name)[0], (channels, height, width))
+        except OvnasError as error:
+            raise OvnasError(f"study {study.name!r}, the first of its {name} images: {error}") from None
     return splits
+
+
+def _require_item(item: Any, shape: tuple[int, int, int]) -> None:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise OvnasError(f"an item must be (image, label), but is a {type(item).__name__}")
+    image, label = item
+    if not isinstance(image, Tensor) or image.dtype != torch.float32:
+        kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
+        raise OvnasError(f"an image must be a float32 tensor, but is {kind}")
+    if tuple(image.shape) != shape:
+        raise OvnasError(f"[model] input_shape is {list(shape)}, but the image is {list(image.shape)}")
+    try:
+        int(label)
+    except (TypeError, ValueError):
+        raise OvnasError(f"a label must be an integer, but is {label!r}") from None
 
 
 def batches(images: Images, batch_size: int) -> Iterator[Batch]:
@@ -128,11 +142,13 @@ def stacked(items: Sequence[tuple[Tensor, Any]]) -> Batch:
 
 def _loaded(images: Images, make: Callable[[Any], Batch], keys: Sequence[Any]) -> Iterator[Batch]:
     """`make` of each key, in the worker processes of a dataset that has an `n_workers`."""
+    n_workers = min(len(keys), getattr(images, "n_workers", 0))
     loader = DataLoader(
         _Made(make),
         sampler=keys,
         batch_size=None,
-        num_workers=min(len(keys), getattr(images, "n_workers", 0)),
+        num_workers=n_workers,
+        multiprocessing_context="fork" if n_workers else None,  # others cannot be handed `make`
     )
     for batch in loader:
         if isinstance(batch, OvnasError):
@@ -217,10 +233,12 @@ def _cifar10(section: DataSection, _shape: tuple[int, int, int]) -> Splits:
 
 def _folder(section: DataSection, shape: tuple[int, int, int]) -> Splits:
     root = data_path(section)
-    classes = class_folders(root, SPLITS)
-    train, validation, test = (
-        ImageFolder(root / split, classes, shape, n_workers(section)) for split in SPLITS
-    )
+    held_out = "val" if (root / "val").is_dir() and not (root / "validation").is_dir() else "validation"
+    has_test = (root / "test").is_dir() or not (root / held_out).is_dir()
+    names = ("train", held_out, "test") if has_test else ("train", held_out)
+    classes = class_folders(root, names)
+    images = [ImageFolder(root / name, classes, shape, n_workers(section)) for name in names]
+    train, validation, test = images if has_test else (images[0], *images[1].halves())
     return Splits(train, validation, test, n_classes=len(classes))
 
 

@@ -184,8 +184,8 @@ class ElasticNetwork(nn.Module):
             with torch.no_grad():
                 for name, axis in holders.get(index, ()):
                     value = _attribute(self.module, name)
-                    positions = self._permutation(self.parameter_dims[name][axis], index, order).to(value.device)
-                    value.copy_(value.index_select(axis, positions))
+                    positions = self._permutation(self.parameter_dims[name][axis], index, order)
+                    value.copy_(value.index_select(axis, positions.to(value.device)))
 
     def _holders(self) -> dict[int, list[tuple[str, int]]]:
         """The parameters, and their axes, that hold each group's channels."""

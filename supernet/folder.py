@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,7 +60,9 @@ def read_image(path: Path) -> Image.Image:
         with Image.open(path) as file:
             return file.convert("RGB")
     except Exception as error:  # decoders raise what they like
-        raise OvnasError(f"{path} cannot be read as an image: {error}") from None
+        raise OvnasError(
+            f"{path} cannot be read as an image: {error}; put a whole one in its place"
+        ) from None
 
 
 class ImageFolder(Dataset[Batch]):
@@ -75,6 +79,21 @@ class ImageFolder(Dataset[Batch]):
         self.items = [
             (path, label) for label, name in enumerate(classes) for path in image_files(root / name)
         ]
+
+    def halves(self) -> tuple[ImageFolder, ImageFolder]:
+        """Every second image of each class, and the others. Raises OvnasError for a class of one image."""
+        first, second = copy.copy(self), copy.copy(self)
+        first.items, second.items = [], []
+        for _, group in itertools.groupby(self.items, key=lambda item: item[1]):
+            own = list(group)
+            if len(own) < 2:
+                raise OvnasError(
+                    f"there is no test/, so that {own[0][0].parent} must hold two images or more: one half "
+                    "is for the last word"
+                )
+            first.items += own[::2]
+            second.items += own[1::2]
+        return first, second
 
     def __len__(self) -> int:
         return len(self.items)

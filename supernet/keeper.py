@@ -24,8 +24,8 @@ class Keeper:
     """Saves the state of a training that consists of phases, and takes it up again.
 
     A kept phase's state is restored by `take_up`; phases before it are over. `origin`: what the training
-    begins with (digests of files, say); `advice`: what to do where that, or a setting, was another one. With
-    several processes all read and the first one writes.
+    begins with (digests of files, say), of which the user names `options`; `advice`: what to do where that,
+    or a setting, was another one. With several processes all read and the first one writes.
     """
 
     def __init__(
@@ -36,12 +36,14 @@ class Keeper:
         log: TrainingLog,
         *,
         origin: dict[str, str] | None = None,
+        options: tuple[str, ...] = (),
         advice: str = "start again with --force, or take another --runs-dir",
         world: World = ALONE,
     ) -> None:
         self.path, self.log, self.advice, self.world = path, log, advice, world
         self.made_from = {"seed": seed, "origin": origin or {}, "settings": checkpoint.settings_of(study)}
         self.minutes = study.train.checkpoint_minutes
+        self.options = options
         self.facts: dict[str, Any] = {}
         self._kept: dict[str, Any] | None = None
         self._tensors: dict[str, Any] = {}
@@ -59,6 +61,12 @@ class Keeper:
         theirs = kept["made_from"]
         faults = checkpoint.differences(study, theirs["settings"])
         there, now = _origins(theirs), _origins(self.made_from)
+        forgotten = [name for name in self.options if there.get(name) and not now.get(name)]
+        if forgotten:
+            option = forgotten[0].replace("_", "-")
+            raise OvnasError(
+                f"{self.path} is an unfinished training that began with --{option} FILE; give it again"
+            )
         faults += [
             f"{name}: {there.get(name)!r} there, {now.get(name)!r} now"
             for name in there | now

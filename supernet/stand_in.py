@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["fill_trivial"]
+__all__ = ["fill_trivial", "is_trained"]
 
 STRENGTH = 0.1
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -26,7 +26,7 @@ def fill_trivial(model: nn.Module) -> nn.Module:
     A model is trained, and stays as it is, where a normalisation's values are no longer those that it began
     with: a zero is meant then.
     """
-    if any(not _is_trivial(value) for value in _of_norms(model)):
+    if is_trained(model):
         return model
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -37,6 +37,11 @@ def fill_trivial(model: nn.Module) -> nn.Module:
                 _fill(module.running_mean, generator)
                 _fill(module.running_var, generator)
     return model
+
+
+def is_trained(model: nn.Module) -> bool:
+    """Whether any of its normalisations has other values than those that it began with."""
+    return any(not _is_trivial(value) for value in _of_norms(model))
 
 
 def _of_norms(model: nn.Module) -> Iterator[Tensor | None]:

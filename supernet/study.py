@@ -100,6 +100,7 @@ class StageSection:
 class TrainSection:
     """Pre-training (where no weights are given) and super-network training.
 
+    `pretrain_epochs` = 0: the factory's model is the pre-trained one, as it comes.
     `stages` follow one another, each with a schedule of its own; without them there is one of `epochs`
     and `learning_rate` with everything open. A step trains the largest, the smallest and `n_random`
     random sub-networks. `distillation`: who says what they shall answer, the pre-trained "teacher" or,

@@ -18,7 +18,7 @@ _LEAST: dict[str, dict[str, float]] = {
     "space": {"divisor": 1, "max_dropped": -1, "min_channels": 1},
     "train": {
         "epochs": 1,
-        "pretrain_epochs": 1,
+        "pretrain_epochs": 0,
         "batch_size": 2,
         "n_random": 0,
         "label_weight": 0,

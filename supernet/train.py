@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from supernet.elastic import ElasticNetwork
     from supernet.keeper import Keeper
     from supernet.sandwich import StageSpace
+    from supernet.study import StageSection
 
 # Beside an earlier super-network, which stays until a new one is done.
 STATE, UNFINISHED = "training.safetensors", "unfinished"
@@ -60,7 +61,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains and saves; returns what supernet.json holds beside the space."""
+    from contextlib import nullcontext
+
     from supernet import checkpoint
+    from supernet.alone import alone_in
     from supernet.distributed import joined_world
     from supernet.errors import OvnasError
 
@@ -82,31 +86,48 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
                     "(--force trains again)"
                 )
                 return {key: value for key, value in card.items() if key not in _NOT_SHOWN}
-        return _train(study, folder, out, arguments, world)
+        splits, stages = _trainable(study, out)
+        with alone_in(folder) if world.is_first else nullcontext():
+            return _train(study, splits, stages, folder, out, arguments, world)
+
+
+def _trainable(study: Study, out: Console) -> tuple[Splits, list[StageSection]]:
+    """The study's images and its stages, of which nothing has to be asked after hours of pre-training."""
+    from supernet.data import load_splits
+    from supernet.sandwich import stages_of
+    from supernet.study_model import make_network
+
+    splits = load_splits(study)
+    _require_classifier(study, splits.n_classes)
+    stages = stages_of(make_network(study).space, study.train)
+    for left_out in (stage for stage in study.train.all_stages if stage not in stages):
+        out.print(f"stage {', '.join(left_out.open)}: left out, for this space has nothing of that to choose")
+    return splits, stages
 
 
 def _train(
-    study: Study, folder: Path, out: Console, arguments: argparse.Namespace, world: World
+    study: Study,
+    splits: Splits,
+    stages: list[StageSection],
+    folder: Path,
+    out: Console,
+    arguments: argparse.Namespace,
+    world: World,
 ) -> dict[str, Any]:
     from supernet import checkpoint
-    from supernet.data import load_splits, take
+    from supernet.data import take
     from supernet.errors import OvnasError
     from supernet.generation import generate
     from supernet.keeper import Keeper
     from supernet.outline import outline, print_outline
     from supernet.phase import kept_compute, run_phase
-    from supernet.sandwich import StageSpace, sandwich_step, stages_of
-    from supernet.study_model import example_input, make_model, make_network
+    from supernet.sandwich import StageSpace, sandwich_step
+    from supernet.study_model import example_input, make_model
     from supernet.training import Fit, Recipe
     from supernet.training_log import TrainingLog
     from supernet.weights import load_start, load_weights
 
-    splits = load_splits(study)
     start = time.monotonic()
-    _require_classifier(study, splits.n_classes)
-    stages = stages_of(make_network(study).space, study.train)  # before hours of pre-training
-    for left_out in (stage for stage in study.train.all_stages if stage not in stages):
-        out.print(f"stage {', '.join(left_out.open)}: left out, for this space has nothing of that to choose")
     if arguments.force:
         (folder / STATE).unlink(missing_ok=True)
         shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
@@ -117,6 +138,7 @@ def _train(
         arguments.seed,
         TrainingLog(folder / "training.csv" if world.is_first else None),
         origin=origin,
+        options=("weights", "start_from"),
         world=world,
     )
     if arguments.resume and not keeper.has_kept:
@@ -130,6 +152,8 @@ def _train(
     if arguments.start_from:
         if study.model.weights:
             raise OvnasError("[model] weights is the pre-trained model; leave it out for --start-from")
+        if not study.train.pretrain_epochs:
+            raise OvnasError("--start-from begins a pre-training, but [train] pretrain_epochs is 0")
         fresh = load_start(model, arguments.start_from)
         out.print(f"pre-training starts from {arguments.start_from}, with new {', '.join(fresh)}")
     batch = take(splits.train, max(2, study.train.batch_size // world.size))
@@ -165,7 +189,7 @@ def _train(
     if world.is_first:
         network, model = network.to("cpu"), model.to("cpu")
         facts = {
-            "accuracy": _settle(network, model, splits, out),
+            "accuracy": _settle(network, model, splits, compute.exact, out),
             "batchnorm_samples": min(BATCHNORM_SAMPLES, len(splits.train)),  # type: ignore[arg-type]
             "epochs": sum(stage.epochs for stage in stages),
             "origin": origin,
@@ -215,11 +239,18 @@ def _pretrain(
     from supernet import checkpoint
     from supernet.phase import run_phase
     from supernet.sandwich import label_step
+    from supernet.stand_in import is_trained
     from supernet.training import Fit, Recipe, accuracy
 
     origin = _origin(study, arguments)
-    is_given = bool(study.model.weights or arguments.weights)
+    is_given = bool(study.model.weights or arguments.weights) or study.train.pretrain_epochs == 0
     if not is_given:
+        if is_trained(model) and not arguments.start_from and not keeper.has_kept:
+            out.print(
+                "note: the factory's model is trained already, and is now trained on; [train] "
+                "pretrain_epochs = 0 takes it as it is",
+                soft_wrap=True,
+            )
         is_given = checkpoint.load_pretrained(
             model, study, arguments.seed, folder / UNFINISHED, origin=origin
         )
@@ -282,12 +313,14 @@ def _judge_of_network(
 
 
 def _thinned(images: Images) -> Images:
-    """Some of them, spread evenly."""
+    """Some of them, spread evenly, decoded by as many processes."""
     from torch.utils.data import Subset
 
     from supernet.spread import evenly_spread
 
-    return Subset(images, evenly_spread(len(images), JUDGED_IMAGES))  # type: ignore[arg-type]
+    some: Any = Subset(images, evenly_spread(len(images), JUDGED_IMAGES))  # type: ignore[arg-type]
+    some.n_workers = getattr(images, "n_workers", 0)
+    return some  # type: ignore[no-any-return]
 
 
 def _require_classifier(study: Study, n_classes: int) -> None:
@@ -306,7 +339,9 @@ def _require_classifier(study: Study, n_classes: int) -> None:
         )
 
 
-def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Console) -> dict[str, float]:
+def _settle(
+    network: ElasticNetwork, model: nn.Module, splits: Splits, compute: Compute, out: Console
+) -> dict[str, float]:
     """Re-estimates the shared BatchNorm statistics on the largest and judges both ends."""
     import torch
 
@@ -315,21 +350,22 @@ def _settle(network: ElasticNetwork, model: nn.Module, splits: Splits, out: Cons
     from supernet.resized import images_of
     from supernet.training import accuracy
 
-    samples = take(splits.train, BATCHNORM_SAMPLES)
-    largest = network.extract(network.space.largest)
+    samples = compute.images(take(splits.train, BATCHNORM_SAMPLES))
+    largest = compute.module(network.extract(network.space.largest))
     reestimate(largest, samples)
     with torch.no_grad():
         own = dict(network.module.named_buffers())
         for name, value in largest.named_buffers():
             own[name].copy_(value)
     space = network.space
-    smallest = network.extract(space.smallest)
+    smallest = compute.module(network.extract(space.smallest))
     reestimate(smallest, images_of(space, space.smallest, samples))
     found = {
-        "pretrained": accuracy(model, splits.validation),
-        "largest": accuracy(largest, splits.validation),
-        "smallest": accuracy(smallest, images_of(space, space.smallest, splits.validation)),
+        "pretrained": accuracy(compute.module(model), splits.validation, compute),
+        "largest": accuracy(largest, splits.validation, compute),
+        "smallest": accuracy(smallest, images_of(space, space.smallest, splits.validation), compute),
     }
+    model.to("cpu")
     text = ", ".join(f"{name} {value:.2%}" for name, value in found.items())
     out.print(f"validation accuracy: {text}")
     return found

@@ -172,8 +172,9 @@ class Fit:
             nn.utils.clip_grad_norm_(parameters, self.recipe.max_gradient_norm)
         self.optimizer.step()
         with torch.no_grad():
+            decay = min(self.recipe.ema_decay, (1 + self.n_done) / (10 + self.n_done))  # forgets its start
             for name, value in self._averaged_values().items() if self._average else ():
-                self._average[name].lerp_(value, 1 - self.recipe.ema_decay)
+                self._average[name].lerp_(value, 1 - decay)
         return loss
 
     @contextmanager

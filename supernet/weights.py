@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,13 +15,17 @@ from supernet.errors import OvnasError
 
 __all__ = ["load_start", "load_weights"]
 
+# Where training scripts keep a state dict among other things, and what DataParallel adds to its names.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_OF_PARALLEL = "module."
+
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads a .safetensors file, or a .pth one without running any code that it may hold.
 
     Raises OvnasError for a missing or unreadable file and lists the keys that do not fit.
     """
-    state = _read_weights(path)
+    state = _read_weights(path, model)
     faults = _misfits(model, state)
     if any(faults.values()):
         raise OvnasError(f"{path} does not fit the model: {_listed(faults)}")
@@ -32,7 +37,7 @@ def load_start(model: nn.Module, path: Path) -> list[str]:
 
     Returns the keys that stay. Raises OvnasError as `load_weights` does, for keys of other layers.
     """
-    state = _read_weights(path)
+    state = _read_weights(path, model)
     last = [name for name, module in model.named_modules() if module._parameters][-1]
     own = {f"{last}.{name}" if last else name for name in model.get_submodule(last).state_dict()}
     state = {name: value for name, value in state.items() if name not in own}
@@ -44,7 +49,7 @@ def load_start(model: nn.Module, path: Path) -> list[str]:
     return sorted(own)
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def _read_weights(path: Path, model: nn.Module) -> dict[str, Tensor]:
     if not path.is_file():
         raise OvnasError(f"there is no weights file {path}")
     try:
@@ -60,11 +65,20 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         raise OvnasError(
             f"{path} holds more than tensors and is not loaded; save model.state_dict() alone"
         ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
+    if isinstance(state, dict):
+        state = next((state[name] for name in _WRAPPERS if _is_state(state.get(name))), state)
+    if not _is_state(state):
         raise OvnasError(f"{path} must hold a state dict, tensors by name, but holds something else")
+    is_wrapped = all(name.startswith(_OF_PARALLEL) for name in state)
+    if is_wrapped and not any(name.startswith(_OF_PARALLEL) for name in model.state_dict()):
+        state = {name.removeprefix(_OF_PARALLEL): value for name, value in state.items()}
     return state
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items()
+    )
 
 
 def _misfits(model: nn.Module, state: dict[str, Tensor]) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from profiling import lock
-from profiling.lock import alone_in, handed_down, measuring
+from profiling.lock import handed_down, measuring
 from supernet import OvnasError
 
 HOLD = "import sys, pathlib\nfrom profiling.lock import measuring\n"
@@ -154,15 +154,4 @@ def test_a_child_holds_the_lock_it_was_given_until_it_ends(file):
 
 def test_what_is_no_lock_is_not_measured_under(file):
     with pytest.raises(OvnasError, match="987 is no descriptor of the measuring lock"), handed_down(987):
-        pass
-
-
-def test_a_folder_is_held_by_one_process_at_a_time(tmp_path):
-    folder = tmp_path / "new" / "search"
-    with alone_in(folder):
-        with pytest.raises(OvnasError, match="another process works in"), alone_in(folder):
-            pass
-        with alone_in(tmp_path / "other"):
-            pass
-    with alone_in(folder):
         pass

@@ -7,7 +7,14 @@ import psutil
 import pytest
 
 from profiling import memory
-from profiling.memory import RESERVE_BYTES, available_bytes, growth_bytes, release_freed_memory, room_for
+from profiling.memory import (
+    RESERVE_BYTES,
+    available_bytes,
+    growth_bytes,
+    release_freed_memory,
+    require_room,
+    room_for,
+)
 from supernet import OvnasError
 
 
@@ -42,6 +49,12 @@ def test_where_too_few_have_room_the_remedy_is_named(gib):
     match = rf"which takes 8\.0 GiB for this target, but {gib:.1f} GiB are available; lower \[target\] batch"
     with pytest.raises(OvnasError, match=match):
         room_for(16, 3, 2**30, int(gib * 2**30))
+
+
+def test_what_has_no_room_is_refused():
+    require_room(7, 2**30, 8 * 2**30, "free some")
+    with pytest.raises(OvnasError, match=r"^8 networks together take 9\.0 GiB .* 8\.0 GiB .*; free some$"):
+        require_room(8, 2**30, 8 * 2**30, "free some")
 
 
 def test_the_strictest_limit_of_memory_counts(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 
 import profiling.preparation  # noqa: F401  (first, or it would keep the stand-ins that it imported)
 from search.comparison import compare
+from supernet import OvnasError
 
 TARGET = {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
 LATENCY_US = {"baseline": 100.0, "half": 50.0}
@@ -36,6 +37,13 @@ def compiled(monkeypatch):
     return found
 
 
+def test_more_networks_than_memory_has_room_for_are_refused(compiled, monkeypatch, rng):
+    monkeypatch.setattr("profiling.memory.available_bytes", lambda: 2**20)
+    with pytest.raises(OvnasError, match=r"6 networks together take .* compare fewer: --finalists"):
+        compare("baseline", ["half", "half"], TARGET, rng)
+    assert compiled == ["baseline"]
+
+
 def test_a_network_beside_itself_is_as_fast(compiled):
     """On the mean over many measurements: the anchor's copies, of which the fastest counts, do not."""
     found = []
@@ -50,6 +58,6 @@ def test_a_network_beside_itself_is_as_fast(compiled):
 
 def test_each_copy_is_compiled_anew(compiled, rng):
     anchor_us, ratios = compare("baseline", ["half"], TARGET, rng, copies=2)
-    assert compiled == 2 * ["baseline", "half", "baseline", "baseline", "baseline"]
+    assert compiled == ["baseline"] + 2 * ["baseline", "half", "baseline", "baseline", "baseline"]
     assert anchor_us == pytest.approx(100, rel=0.1)
     assert len(ratios) == 2

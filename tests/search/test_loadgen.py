@@ -88,6 +88,7 @@ def test_a_rate_that_only_short_runs_met_falls_to_the_highest_that_loadgen_calls
     assert most / 1.13 <= found.summary.value <= most
     assert found.summary.value == max(rate for rate in rates if rate <= most)
     assert len(set(rates)) == len(rates) <= 10
+    assert found.refused_rate == min((rate for rate in rates if rate > most), default=None)
 
 
 def test_where_no_rate_is_valid_the_last_one_says_so(served):

@@ -49,6 +49,62 @@ def test_a_part_is_on_disk_before_the_next_one_begins(compare, tmp_path):
     assert (kept(tmp_path)["offline"]["figure"], kept(tmp_path)["server"]["figure"]) == (3, 2)
 
 
+def test_an_interrupted_command_goes_on_with_what_is_left(compare, tmp_path, capsys):
+    assert compare("--quick", offline=1, server=KeyboardInterrupt()) == 2
+    capsys.readouterr()
+    assert compare("--quick", offline=3, server=4) == 0
+    assert "the interrupted start has finished offline" in capsys.readouterr().out
+    value = kept(tmp_path)
+    assert (value["offline"]["figure"], value["server"]["figure"]) == (1, 4)
+    assert not {"halves", "unfinished"} & set(value)
+    assert compare("--quick", offline=5, server=6) == 0  # a whole one begins anew
+    assert (kept(tmp_path)["offline"]["figure"], kept(tmp_path)["server"]["figure"]) == (5, 6)
+
+
+def test_half_a_new_part_leaves_the_old_one(compare, tmp_path, monkeypatch):
+    assert compare("--quick", offline=1) == 0
+    compare_half = mlperf_v20.main
+    seen = []
+
+    def half(*arguments):
+        seen.append(arguments[-1])
+        arguments[-2]({"figure": 2})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("search.mlperf_v20_offline.measure_offline", half)
+    options = ["--runs-dir", str(tmp_path), "--parts", "offline", "--quick"]
+    assert compare_half(options) == 2
+    assert (kept(tmp_path)["offline"]["figure"], kept(tmp_path)["halves"]["offline"]["figure"]) == (1, 2)
+    assert compare_half(options) == 2
+    assert [one and one["figure"] for one in seen] == [None, 2]
+    assert compare("--quick", server=3) == 0  # which leaves the half where it is
+    assert kept(tmp_path)["halves"]["offline"]["figure"] == 2
+    assert compare("--quick", offline=4) == 0
+    assert kept(tmp_path)["offline"]["figure"] == 4
+    assert "halves" not in kept(tmp_path)
+
+
+def test_a_server_ratio_says_what_is_left_open(tmp_path, rng, monkeypatch):
+    from search.published import load_published
+    from supernet import cli
+
+    rates = {"TV": (100.0, 110.0), "A": (250.0, 260.0), "B": (150.0, None), "C": (180.0, 189.0)}
+
+    def measured(model, *_, **__):
+        value, refused = rates[model]
+        found = {"value": value, "verdict": "VALID", "refused_rate": refused}
+        return SimpleNamespace(to_json=lambda: dict(found))
+
+    monkeypatch.setattr("search.measurement.measure_scenario", measured)
+    names = {name: name for name in load_published()}
+    with cli.progress(cli.console(SimpleNamespace(json=False))) as bar:
+        kept: list[dict] = []
+        mlperf_v20_server.measure_server(names, tmp_path, True, 15.0, rng, bar, kept.append)
+    found = kept[-1]["ratios"]
+    assert found["A"] == {"value": 2.5, "interval": [pytest.approx(250 / 110), pytest.approx(2.6)]}
+    assert found["B"] == {"value": 1.5, "interval": [None, None]}
+
+
 def test_parts_of_other_conditions_are_not_joined_but_kept_aside(compare, tmp_path, capsys):
     assert compare("--quick", offline=1) == 0
     assert compare(server=2) == 0

@@ -16,7 +16,6 @@ import pytest
 from predictor import train as predictor_train
 from predictor.dataset import load_dataset
 from profiling import collect
-from profiling.lock import alone_in
 from profiling.machine import has_vnni, read_machine
 from profiling.store import Store
 from search import run
@@ -24,6 +23,7 @@ from search.certainty import error_of_share
 from search.result import SCHEMA_VERSION
 from search.unfinished import UnfinishedRows
 from supernet import OvnasError, train
+from supernet.alone import alone_in
 
 KINDS = {"ir", "onnx", "weights", "architecture", "card"}
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import re
+import shutil
 import sys
 
 import numpy as np
@@ -88,6 +90,28 @@ def make_nothing():
 
 def make_error():
     return 1 / 0
+
+
+class Items(Dataset):
+    def __init__(self, item):
+        self.item = item
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return self.item
+
+
+def make_faulty():
+    zeros = torch.zeros(3, 16, 16)
+    item = {
+        "triple": (zeros, 1, 2),
+        "double": (zeros.double(), 1),
+        "text": (zeros, "cat"),
+        "array": (zeros.numpy(), 1),
+    }[os.environ["OVNAS_TESTS_ITEM"]]
+    return Splits(images(8), Items(item), images(6), n_classes=2)
 """
 
 
@@ -310,6 +334,45 @@ def test_folder_faults_are_named(folder):
         load_splits(study("folder", folder))
 
 
+@pytest.mark.parametrize(
+    ("item", "fault"),
+    [
+        ("triple", "an item must be (image, label), but is a tuple"),
+        ("double", "an image must be a float32 tensor, but is torch.float64"),
+        ("array", "an image must be a float32 tensor, but is ndarray"),
+        ("text", "a label must be an integer, but is 'cat'"),
+    ],
+)
+def test_items_of_the_user_s_own_are_looked_at(own_data, monkeypatch, item, fault):
+    monkeypatch.setenv("OVNAS_TESTS_ITEM", item)
+    with pytest.raises(OvnasError, match=re.escape(f"the first of its validation images: {fault}")):
+        load_splits(study("custom", factory="ovnas_tests_data:make_faulty"))
+
+
+@pytest.mark.parametrize("name", ["val", "validation"])
+def test_without_test_images_half_of_the_held_out_ones_are_for_the_last_word(folder, name):
+    shutil.rmtree(folder / "test")
+    (folder / "validation").rename(folder / name)
+    splits = load_splits(study("folder", folder))
+    own = {split: [path for path, _ in getattr(splits, split).items] for split in SPLITS}
+    held_out = sorted((folder / name).glob("*/*.png"))
+    assert sorted(own["validation"] + own["test"]) == held_out
+    assert [path.name for path in own["validation"]] == ["0.png", "2.png"] * 2
+    assert [path.name for path in own["test"]] == ["1.png"] * 2
+    assert len(own["train"]) == 6
+    for i in (1, 2):
+        (folder / name / "class1" / f"{i}.png").unlink()
+    with pytest.raises(OvnasError, match="class1 must hold two images or more"):
+        load_splits(study("folder", folder))
+
+
+def test_val_is_validation(folder):
+    (folder / "validation").rename(folder / "val")
+    splits = load_splits(study("folder", folder))
+    assert {path.parts[-3] for path, _ in splits.validation.items} == {"val"}
+    assert {path.parts[-3] for path, _ in splits.test.items} == {"test"}
+
+
 @pytest.mark.parametrize("n_workers", [-1, 0, 1])
 def test_the_user_s_own_images_are_made_in_processes_where_asked(own_data, n_workers):
     splits = load_splits(study("custom", factory="ovnas_tests_data:make_processes", workers=n_workers))
@@ -334,7 +397,7 @@ def test_a_study_without_data_is_refused():
 
 
 def test_an_input_shape_that_images_do_not_have_is_refused(folder):
-    with pytest.raises(OvnasError, match=r"input_shape is \[1, 16, 16\], but its images are \[3, 16, 16\]"):
+    with pytest.raises(OvnasError, match=r"input_shape is \[1, 16, 16\], but the image is \[3, 16, 16\]"):
         load_splits(study("folder", folder, shape=(1, 16, 16)))
 
 

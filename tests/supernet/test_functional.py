@@ -167,27 +167,6 @@ def test_a_normalisation_that_is_no_module_stays_a_function(kind: str) -> None:
     assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
 
 
-@pytest.mark.parametrize("function", [F.dropout, F.dropout2d])
-def test_a_functional_dropout_drops_in_training(function: Callable[..., Tensor]) -> None:
-    class Dropping(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 8, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.second(function(self.first(x), 0.75, self.training))
-
-    model = Dropping().eval()
-    network = generate(model, IMAGES)
-    assert check(network, model(IMAGES), IMAGES, n=2).faults == ()
-    expected = model(IMAGES)
-    for made in (network, network.extract(network.space.largest)):
-        assert torch.allclose(made.eval()(IMAGES), expected, atol=1e-5)
-        assert not torch.allclose(made.train()(IMAGES), expected, atol=1e-5)
-        assert not torch.equal(made(IMAGES), made(IMAGES))
-    assert [slot.name for slot in network.space.slots] == ["first"]
-
-
 def test_a_weight_computed_of_the_input_stays_what_it_is() -> None:
     class Dynamic(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:

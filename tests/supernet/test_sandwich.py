@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import supernet
+import supernet.models.mobilenet
 from supernet import OvnasError
 from supernet.compute import Compute
 from supernet.sandwich import StageSpace, label_step, sandwich_step, stages_of
@@ -117,6 +118,56 @@ def test_statistics_are_those_of_the_largest(make_network, make_tiny_resnet, ran
         assert all(m.track_running_stats for m in network.modules() if isinstance(m, nn.BatchNorm2d))
         both.append(state(network))
     assert not same(*both)
+
+
+class Dropping(nn.Sequential):
+    """A small network that drops out, and says in which training state it was."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(16, 8, 3), nn.Flatten(),
+            nn.Linear(8 * 8 * 8, 2),
+        )  # fmt: skip
+
+
+def test_only_the_largest_drops_out(tiny_images):
+    section = supernet.SpaceSection(width=(0.5, 1.0), divisor=4)
+    network = supernet.generate(Dropping().eval(), tiny_images[:1], section)
+    (dropout,) = (m for m in network.modules() if isinstance(m, nn.Dropout))
+    seen = []
+    dropout.register_forward_hook(lambda module, *_: seen.append(module.training))
+    step = sandwich_step(
+        network,
+        None,
+        StageSpace(network.space, WHOLE),
+        TrainSection(n_random=2, distillation="none"),
+        Compute(),
+    )
+    network.train()
+    step(tiny_images[:2], torch.tensor([0, 1]), np.random.default_rng(0))
+    assert seen == [True, False, False, False]
+    assert dropout.training
+    network.eval()
+    step(tiny_images[:2], torch.tensor([0, 1]), np.random.default_rng(0))
+    assert not dropout.training
+
+
+def test_random_sub_networks_are_of_all_sizes(rng):
+    network = supernet.generate(
+        supernet.models.mobilenet.mobilenet_v2_32px().eval(),
+        torch.zeros(1, 3, 32, 32),
+        supernet.SpaceSection(),
+    )
+    space = network.space
+    whole, least = space.macs(space.largest), space.macs(space.smallest)
+
+    def sizes(sample) -> np.ndarray:
+        return np.array([space.macs(sample(rng)) - least for _ in range(300)]) / (whole - least)
+
+    spread = np.quantile(sizes(StageSpace(space, WHOLE).sample), [0.1, 0.9])
+    uniform = np.quantile(sizes(space.sample), [0.1, 0.9])
+    assert spread[0] < 0.1 < uniform[0]
+    assert spread[1] > 0.7 > uniform[1]
 
 
 def test_gradients_are_those_of_extracted_networks(make_network):

@@ -10,6 +10,7 @@ import pytest
 from safetensors import SafetensorError
 
 from supernet import Study, train, whole_files
+from supernet.alone import alone_in
 from supernet.checkpoint import load_supernet
 from supernet.keeper import Keeper
 from supernet.study_model import make_model
@@ -208,6 +209,35 @@ def test_weights_in_place_of_pre_training(trained, write_study, tmp_path, capsys
     assert "no weights file" in refused(capsys, *options, "--force", "--weights", str(tmp_path / "no.pth"))
 
 
+def test_a_factory_s_trained_model_is_taken_as_it_is(write_study, tmp_path, capsys):
+    study = str(write_study(tmp_path, factory="make_trained", **SHORT))
+    options = ["--study", study, "--runs-dir", str(tmp_path / "runs")]
+    file = tmp_path / "tiny.toml"
+    file.write_text(file.read_text().replace("pretrain_epochs = 6", "pretrain_epochs = 0"))
+    assert "pretrain_epochs is 0" in refused(capsys, *options, "--start-from", study)
+    assert train.main(options) == 0
+    assert "the given model's accuracy: " in capsys.readouterr().out
+    made = make_model(Study.load(study)).state_dict()
+    _, pretrained = load_supernet(Study.load(study), tmp_path / "runs/tiny/supernet")
+    assert all(value.equal(made[name]) for name, value in pretrained.state_dict().items())
+    assert {row["phase"] for row in rows(tmp_path)} == {"super-network"}
+
+
+def test_a_factory_s_trained_model_is_noticed(write_study, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Keeper, "save", lambda *_: 1 / 0)
+    for factory, is_noticed in (("make", False), ("make_trained", True)):
+        study = str(write_study(tmp_path / factory, factory=factory, **SHORT))
+        with pytest.raises(ZeroDivisionError):  # after one epoch
+            train.main(["--study", study, "--runs-dir", str(tmp_path / "runs")])
+        assert ("pretrain_epochs = 0 takes it as it is" in capsys.readouterr().out) == is_noticed
+
+
+def test_two_trainings_in_one_folder_are_refused(write_study, tmp_path, capsys):
+    options = staged_study(write_study, tmp_path)
+    with alone_in(tmp_path / "runs/tiny/supernet"):
+        assert "another process works in" in refused(capsys, *options)
+
+
 def test_pre_training_starts_from_given_weights(trained, write_study, tmp_path, capsys, monkeypatch):
     weights = trained[0] / "runs/tiny/supernet/pretrained.safetensors"
     study = str(write_study(tmp_path, **SHORT))
@@ -233,7 +263,8 @@ def test_starts_that_are_refused(trained, write_study, tmp_path, capsys, monkeyp
         train.main([*options, "--start-from", weights])
     monkeypatch.undo()
     capsys.readouterr()
-    assert "start_from: " in refused(capsys, *options)  # without it, it would be another training
+    message = refused(capsys, *options)  # without it, it would be another training
+    assert "began with --start-from FILE; give it again" in message
     given = str(write_study(tmp_path / "given", model=f"weights = {weights!r}"))
     options = ["--study", given, "--runs-dir", str(tmp_path / "given/runs"), "--start-from", weights]
     assert "leave it out for --start-from" in refused(capsys, *options)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -106,9 +107,13 @@ def test_averaged_weights_follow_their_definition():
     fit = fit_of(model, epochs=1, ema_decay=0.6)
     expected = {name: value.clone() for name, value in model.named_parameters()}
 
+    n_steps = itertools.count()
+
     def on_step() -> None:
+        n = next(n_steps)
+        decay = min(0.6, (1 + n) / (10 + n))  # the first steps forget what was before
         for name, value in model.named_parameters():
-            expected[name] = 0.6 * expected[name] + 0.4 * value.detach()
+            expected[name] = decay * expected[name] + (1 - decay) * value.detach()
 
     last = {}
     for _ in fit.epochs(on_step):

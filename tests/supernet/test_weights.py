@@ -47,6 +47,26 @@ def test_the_shipped_weights_fit_their_study():
     assert logits.isfinite().all()
 
 
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_what_training_scripts_save_is_unwrapped(tmp_path, randomise, wrapper, prefix):
+    model, other = linear(), randomise(linear(), 1)
+    state = {prefix + name: value for name, value in other.state_dict().items()}
+    torch.save({"epoch": 3, wrapper: state, "optimizer": {"lr": 0.1}}, tmp_path / "weights.pth")
+    load_weights(model, tmp_path / "weights.pth")
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_an_own_name_is_no_wrapper(tmp_path, randomise):
+    def make() -> nn.Module:
+        return nn.ModuleDict({"module": linear()})
+
+    model, other = make(), randomise(make(), 1)
+    torch.save(other.state_dict(), tmp_path / "weights.pth")
+    load_weights(model, tmp_path / "weights.pth")
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
+
+
 def classifier(n_classes: int) -> nn.Module:
     return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, n_classes))
 
