@@ -18,7 +18,7 @@ Value = dict[str, Any]
 
 
 def summary() -> str:
-    """One line a benchmark and machine, those with VNNI first."""
+    """One line a benchmark and machine, those with VNNI first; the other figures are in docs/FIGURES.md."""
     lines = []
     for name, tell in _LINES:
         for path in results(name):
@@ -64,27 +64,6 @@ def _repeatability(value: Value) -> Iterator[tuple[str, str]]:
     )
 
 
-def _sliced(value: Value) -> Iterator[tuple[str, str]]:
-    yield (
-        f"sliced INT8 graphs of `{value['study']}` that execute the kernels of the slow road's",
-        f"{value['same_kernels']} of {value['n_networks']}, in {value['slice_and_compile_twice_s']:.2f} s "
-        f"each (slow road: {value['slow_road_s']:.1f} s)",
-    )
-
-
-def _benchmark_app(value: Value) -> Iterator[tuple[str, str]]:
-    kept = value["worst_of_kept"]
-    yield (
-        "what is learned from, beside `benchmark_app`",
-        f"differs by at most {kept['latency']:.1%} (latency), {kept['throughput']:.1%} (throughput)",
-    )
-
-
-def _kill(value: Value) -> Iterator[tuple[str, str]]:
-    lost = sum(value[name] for name in ("lost", "lost_repeats", "doubled", "cut", "corrupt"))
-    yield f"networks lost, doubled or damaged by {len(value['kills'])} kills (-9) of a collection", f"{lost}"
-
-
 def _predicted(value: Value) -> Iterator[tuple[str, str]]:
     name, found = next(iter(value["predictors"].items()))
     own, ceiling = found["network"], value["ceiling"]["mape"]
@@ -96,13 +75,6 @@ def _predicted(value: Value) -> Iterator[tuple[str, str]]:
         f"{learned}",
         f"off by {own['mape']:.2%} on the mean, Kendall tau {own['kendall_tau']:.3f}"
         + ("" if ceiling is None else f"; measured twice: {ceiling:.2%}"),
-    )
-
-
-def _speed(value: Value) -> Iterator[tuple[str, str]]:
-    yield (
-        "architectures scored a second on one core",
-        f"{value['architectures_per_s'] / 1e6:.1f} million",
     )
 
 
@@ -139,15 +111,9 @@ _LINES: tuple[tuple[str, Callable[[Value], Iterator[tuple[str, str]]]], ...] = (
     ("end_to_end-digits", _whole),
     ("end_to_end-cifar10", _whole),
     ("zoo_coverage-torchvision", _zoo),
-    ("zoo_coverage-timm", _zoo),
     ("supernet_accuracies-cifar10", _accuracies),
     ("repeatability-resnet50-[!d]*", _repeatability),
-    ("repeatability-resnet50-disturbed", _repeatability),
-    ("sliced_oracle-resnet50", _sliced),
-    ("benchmark_app-resnet50", _benchmark_app),
-    ("kill-digits", _kill),
     ("predictor_accuracy-resnet50-1-threads", _predicted),
     ("predictor_accuracy-resnet18-unseen-by-resnet50+mobilenet_v2-1-threads", _predicted),
-    ("compiled_speed-resnet50-xgb", _speed),
     ("mlperf_v20-quick", _published),
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from supernet.architecture import Architecture
     from supernet.data import Images, Splits
+    from supernet.distributed import World
     from supernet.keeper import Keeper
 
 CALIBRATION_SAMPLES = 300
@@ -41,10 +42,21 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Fine-tunes and saves; returns the accuracies before and after.
+    """Fine-tunes and saves; returns the accuracies before and after, in the first of several processes.
 
     What is saved is never worse on the validation images than what it began with.
     """
+    from supernet.distributed import joined_world
+    from supernet.errors import OvnasError
+
+    rate = _RATE[arguments.int8] if arguments.learning_rate is None else arguments.learning_rate
+    if arguments.epochs < 1 or not 0 < rate < float("inf"):
+        raise OvnasError("--epochs must be >= 1 and --learning-rate > 0")
+    with joined_world() as world:
+        return _in_world(arguments, rate, world)
+
+
+def _in_world(arguments: argparse.Namespace, rate: float, world: World) -> dict[str, Any]:
     from functools import partial
 
     import torch
@@ -58,9 +70,6 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     from supernet.train import BATCHNORM_SAMPLES
 
     study = Study.load(arguments.study)
-    rate = _RATE[arguments.int8] if arguments.learning_rate is None else arguments.learning_rate
-    if arguments.epochs < 1 or not 0 < rate < float("inf"):
-        raise OvnasError("--epochs must be >= 1 and --learning-rate > 0")
     home: Path = arguments.runs_dir / study.name / "supernet"
     network, teacher = checkpoint.load_supernet(study, home)
     architecture = Architecture.parse(arguments.architecture)
@@ -71,6 +80,8 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.int8 and done.is_file() and not arguments.force:
         raise OvnasError(f"{architecture} was fine-tuned as INT8 already: {done}; --force makes it again")
     out = cli.console(arguments)
+    out.quiet = not world.is_first
+    arguments.json &= world.is_first
     torch.manual_seed(arguments.seed)
     kept = checkpoint.load_finetuned(network, home, architecture)
     if kept is None:
@@ -80,7 +91,7 @@ def finetune(arguments: argparse.Namespace) -> dict[str, Any]:
         module = kept[0]
     else:
         raise OvnasError(f"{architecture} is fine-tuned already; --force trains on from there")
-    tuner = _Tuner(study, splits, arguments.epochs, rate, arguments.seed, home, out, images)
+    tuner = _Tuner(study, splits, arguments.epochs, rate, arguments.seed, home, out, images, world)
     earlier = [] if kept is None else checkpoint.finetuning_of(kept[1])
     facts = {"study": study.name, "architecture": str(architecture), "macs": network.space.macs(architecture)}
     if arguments.int8:
@@ -106,6 +117,8 @@ def _finetune(
 
     before = copy.deepcopy(module)
     keeper = tuner.train(module, teacher, architecture, is_int8=False)
+    if not tuner.world.is_first:
+        return {}
     n = reestimate(module, tuner.images(take(tuner.splits.train, BATCHNORM_SAMPLES)))
     found = tuner.facts | tuner.compared(before, module) | {"batchnorm_samples": n}
     better = module if found["is_better"] else before
@@ -136,6 +149,8 @@ def _finetune_int8(
     quantized = insert_quantizers(module, samples, half_range=half_range)  # type: ignore[arg-type]
     models = [quantized_to_openvino(quantized, example)]
     keeper = tuner.train(quantized, teacher, architecture, is_int8=True)
+    if not tuner.world.is_first:
+        return {}
     models.append(quantized_to_openvino(quantized, example))
     found = tuner.facts | tuner.compared(*(_compiled(model) for model in models))
     folder = checkpoint.finetuned_path(tuner.home, architecture).with_suffix("")
@@ -179,9 +194,10 @@ class _Tuner:
         home: Path,
         out: Console,
         images: Callable[[Any], Any],
+        world: World,
     ) -> None:
         self.study, self.splits, self.epochs, self.rate = study, splits, epochs, rate
-        self.seed, self.home, self.out, self.images = seed, home, out, images
+        self.seed, self.home, self.out, self.images, self.world = seed, home, out, images, world
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -210,11 +226,13 @@ class _Tuner:
             TrainingLog(None),
             origin={**checkpoint.origin_of(self.home), "weights": checkpoint.digest(own), **recipe},
             advice="delete it to begin anew",
+            world=self.world,
         )
         self.out.print(f"fine-tuning {architecture}")
         if keeper.has_kept:
             self.out.print("going on with the interrupted fine-tuning")
-        batch = self.images(take(self.splits.train, self.study.train.batch_size))
+        n = max(2, self.study.train.batch_size // self.world.size)
+        batch = self.images(take(self.splits.train, n))
         precision = "float32" if is_int8 else self.study.train.precision
         compute = kept_compute(precision, module, batch, keeper)
         fit = Fit(
@@ -226,6 +244,7 @@ class _Tuner:
             ),
             seed=(self.seed, 100),
             compute=compute,
+            world=self.world,
         )
         run_phase(
             fit, "INT8 fine-tuning" if is_int8 else "fine-tuning", 0, keeper, lambda: (None, None), self.out

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from supernet import Study
-from supernet.checkpoint import load_supernet, read_card
+from supernet.checkpoint import load_finetuned, load_supernet, read_card
 from supernet.distributed import ALONE, World
 
 # Without BatchNorm, whose statistics are those of each process's part of the batch.
@@ -99,6 +99,13 @@ def test_the_command_runs_in_two_processes(write_study, tmp_path):
     card = read_card(study, folder)
     assert card is not None
     assert card["accuracy"]["pretrained"] > 0.2
+    network, _ = load_supernet(study, folder)
+    smallest = network.space.smallest
+    options += ["--architecture", str(smallest), "--epochs", "2", "--learning-rate", "0.05"]
+    run_together(2, "-m", "supernet.finetune", *options)
+    kept = load_finetuned(network, folder, smallest)
+    assert kept is not None
+    assert kept[1]["epochs"] == 2
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
