@@ -54,7 +54,7 @@ def _read_weights(path: Path, model: nn.Module) -> dict[str, Tensor]:
         raise OvnasError(f"there is no weights file {path}")
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
+            state: Any = load_file(path)
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -69,10 +69,11 @@ def _read_weights(path: Path, model: nn.Module) -> dict[str, Tensor]:
         state = next((state[name] for name in _WRAPPERS if _is_state(state.get(name))), state)
     if not _is_state(state):
         raise OvnasError(f"{path} must hold a state dict, tensors by name, but holds something else")
-    is_wrapped = all(name.startswith(_OF_PARALLEL) for name in state)
+    named: dict[str, Tensor] = state
+    is_wrapped = all(name.startswith(_OF_PARALLEL) for name in named)
     if is_wrapped and not any(name.startswith(_OF_PARALLEL) for name in model.state_dict()):
-        state = {name.removeprefix(_OF_PARALLEL): value for name, value in state.items()}
-    return state
+        return {name.removeprefix(_OF_PARALLEL): value for name, value in named.items()}
+    return named
 
 
 def _is_state(value: Any) -> bool:
