@@ -15,6 +15,8 @@ from supernet.whole_files import write_json
 FOLDER = Path(__file__).parent / "results"
 # Since then networks are measured with the biases and scales of trained ones (supernet/stand_in.py).
 BIASES_SINCE = "2026-11-26"
+# Since then the study is trained in another way.
+_RECIPE_SINCE = {"cifar10": "2026-11-27"}
 _OF_SPEED = (
     "end_to_end",
     "repeatability",
@@ -54,6 +56,12 @@ def lacks_biases(value: dict[str, Any]) -> bool:
     """Whether a result is of the time when untrained networks were measured, whose biases OpenVINO drops."""
     dates = [part["date"] for part in value.values() if isinstance(part, dict) and "date" in part]
     return min(map(str, [value["date"], *dates])) < BIASES_SINCE
+
+
+def recipe_note(value: dict[str, Any]) -> str:
+    """Says so where a result is of a study as it was trained before."""
+    is_earlier = str(value.get("date", "now")) < _RECIPE_SINCE.get(value["study"], "")
+    return ", trained by an earlier recipe" if is_earlier else ""
 
 
 def is_without_biases(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from results_file import FOLDER, cpu_text, lacks_biases, link, machine_text
+from results_file import FOLDER, cpu_text, lacks_biases, link, machine_text, recipe_note
 
 from search.comparison import COPIES
 from search.published import BASELINE, load_published
@@ -28,7 +28,7 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     search = value["search"]
     base = search["baseline"]
     lines = [
-        f"**`{value['study']}`** on {machine_text(value)}, {minutes_text(value)}, "
+        f"**`{value['study']}`**{recipe_note(value)}, on {machine_text(value)}, {minutes_text(value)}, "
         f"{value['steps_s']['search'] / 60:.1f} of them the search ({link(name)}):",
         "",
         "| network | million MACs | INT8 test accuracy | latency | speed-up | error of prediction |",
@@ -126,7 +126,8 @@ def search_efficiency(value: dict[str, Any], name: str) -> str:
     pool = f", of a search of {n} evaluations and these" if (n := value.get("reference_evaluations")) else ""
     lines = [
         f"Real evaluations that reach {value['share']:.1%} of the best known hypervolume{pool} in the space "
-        f"of `{value['study']}` (10^{value['log10_size']:.1f} architectures), by seed, and the share after "
+        f"of `{value['study']}`{recipe_note(value)} (10^{value['log10_size']:.1f} architectures), by seed, and "
+        f"the share after "
         f"{value['evaluations']} ({link(name)}):",
         "",
         "| algorithm | evaluations | share at the end |",

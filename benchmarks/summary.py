@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from results_file import cpu_text, is_without_biases, read, results, where
+from results_file import cpu_text, is_without_biases, read, recipe_note, results, where
 from search_figures import chosen_within, minutes_text, runs_text, speedup_text, told
 from zoo_figures import models_tried
 
@@ -33,7 +33,8 @@ def summary() -> str:
 def _whole(value: Value) -> Iterator[tuple[str, str]]:
     tuned = sum(bool(one.get("is_finetuned")) for one in value["search"]["finalists"])
     of_them = f", {tuned} of them fine-tuned" if tuned else ""
-    yield f"`{value['study']}`, measured finalists{of_them}: {minutes_text(value)}", told(value)
+    how = f"{of_them}{recipe_note(value)}: {minutes_text(value)}"
+    yield f"`{value['study']}`, measured finalists{how}", told(value)
 
 
 def _zoo(value: Value) -> Iterator[tuple[str, str]]:
@@ -49,7 +50,7 @@ def _accuracies(value: Value) -> Iterator[tuple[str, str]]:
     found, largest = value["accuracy"], value["accuracy"]["largest"]["macs"]
     small = found["smallest"]
     yield (
-        f"super-network of `{value['study']}`, test accuracy",
+        f"super-network of `{value['study']}`{recipe_note(value)}, test accuracy",
         f"pre-trained {found['pretrained']['test']:.1%}, largest {found['largest']['test']:.1%}, smallest "
         f"({small['macs'] / largest:.0%} of the MACs) {small['test']:.1%}",
     )
