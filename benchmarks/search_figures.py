@@ -126,8 +126,8 @@ def search_efficiency(value: dict[str, Any], name: str) -> str:
     pool = f", of a search of {n} evaluations and these" if (n := value.get("reference_evaluations")) else ""
     lines = [
         f"Real evaluations that reach {value['share']:.1%} of the best known hypervolume{pool} in the space "
-        f"of `{value['study']}`{recipe_note(value)} (10^{value['log10_size']:.1f} architectures), by seed, and "
-        f"the share after "
+        f"of `{value['study']}`{recipe_note(value)} (10^{value['log10_size']:.1f} architectures), by seed, "
+        f"and the share after "
         f"{value['evaluations']} ({link(name)}):",
         "",
         "| algorithm | evaluations | share at the end |",

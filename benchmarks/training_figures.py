@@ -16,8 +16,8 @@ def accuracies(value: dict[str, Any], name: str) -> str:
     found = value["accuracy"]
     largest = found["largest"]["macs"]
     lines = [
-        f"The super-network of `{value['study']}`{recipe_note(value)}: FP32 accuracy on {value['n_images']['test']:,} test "
-        f"images, BatchNorm statistics re-estimated on {value['batchnorm_samples']} images or not, in "
+        f"The super-network of `{value['study']}`{recipe_note(value)}: FP32 accuracy on "
+        f"{value['n_images']['test']:,} test images, BatchNorm statistics re-estimated on {value['batchnorm_samples']} images or not, in "
         f"brackets on validation images ({link(name)}):",
         "",
         "| network | MACs | accuracy | without re-estimation |",
@@ -43,7 +43,8 @@ def given(value: dict[str, Any], name: str) -> str:
     images, minutes = value["n_images"], value["training_seconds"] / 60
     return (
         f"`benchmarks/weights/{value['weights']}`, for `supernet.train --study {value['study']} --weights`: "
-        f"pre-trained by its recipe for {value['epochs']} epochs ({minutes:.0f} minutes beside other work), FP32 accuracy "
+        f"pre-trained by its recipe for {value['epochs']} epochs ({minutes:.0f} minutes beside other work), "
+        "FP32 accuracy "
         f"{_both(value['accuracy'])} on {images['test']:,} test images, in brackets on "
         f"{images['validation']:,} validation images ({link(name)})."
     )
