@@ -17,7 +17,8 @@ def accuracies(value: dict[str, Any], name: str) -> str:
     largest = found["largest"]["macs"]
     lines = [
         f"The super-network of `{value['study']}`{recipe_note(value)}: FP32 accuracy on "
-        f"{value['n_images']['test']:,} test images, BatchNorm statistics re-estimated on {value['batchnorm_samples']} images or not, in "
+        f"{value['n_images']['test']:,} test images, BatchNorm statistics re-estimated on "
+        f"{value['batchnorm_samples']} images or not, in "
         f"brackets on validation images ({link(name)}):",
         "",
         "| network | MACs | accuracy | without re-estimation |",
