@@ -113,7 +113,7 @@ def test_a_wrong_file_is_refused_with_one_line(text, parts):
         ("profiling", "budget = '5 parsecs'", "[profiling] budget is a time like '90s', '5m' or a number"),
         ("profiling", "budget = '0m'", "[profiling] budget"),
         ("profiling", "budget = '1.5'", "[profiling] budget"),
-        ("train", "pretrain_epochs = 0", "[train] pretrain_epochs"),
+        ("train", "pretrain_epochs = -1", "[train] pretrain_epochs"),
         ("train", "batch_size = 1", "[train] batch_size"),
         ("train", "n_random = -1", "[train] n_random"),
         ("train", "learning_rate = 0.0", "[train] learning_rate must be > 0, but is 0.0"),
