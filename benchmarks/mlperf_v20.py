@@ -16,10 +16,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from results_file import FOLDER, machine_label, revision, write_result
+from results_file import FOLDER, machine_label, read, revision, write_result
 
-from profiling.machine import describe_difference
+from profiling.machine import describe_difference, read_machine
 
 PARTS = ("offline", "server", "search")
 
@@ -32,6 +33,8 @@ def main() -> None:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     name = f"mlperf_v20{'-quick' if arguments.quick else ''}"
+    parts = [part.strip() for part in arguments.parts.split(",")]
+    known = _known(name, parts)  # what cannot be kept beside this is noticed now, not after hours
     command = [sys.executable, "-m", "search.mlperf_v20", "--parts", arguments.parts]
     command += ["--predictor", arguments.predictor, *(["--quick"] if arguments.quick else [])]
     folder = arguments.runs_dir / name  # LoadGen's logs stay there
@@ -40,7 +43,6 @@ def main() -> None:
     value = json.loads((folder / "mlperf_v20.json").read_text())
     own = ["python", "benchmarks/mlperf_v20.py", "--parts", arguments.parts]
     own += ["--quick"] if arguments.quick else []
-    parts = [part.strip() for part in arguments.parts.split(",")]
     for part in parts:
         value[part] |= {**at, "command": " ".join(own)}
     for part in PARTS:
@@ -51,19 +53,22 @@ def main() -> None:
         one.pop("log_dir")
     if "search" in value:  # without the folders of this machine
         value["search"]["predictor"] = "/".join(Path(value["search"]["predictor"]).parts[-3:])
-    known = {}
-    path = FOLDER / f"{name}-{machine_label(value['machine'])}.json"
-    if path.is_file():
-        earlier = json.loads(path.read_text())
-        known = {part: earlier[part] for part in PARTS if part in earlier}
-        difference = describe_difference(earlier["machine"], value["machine"])
-        if difference and set(known) - set(parts):
-            sys.exit(
-                f"error: {path} has other parts, measured elsewhere ({difference}); move it away. What was "
-                f"measured now is in {folder}"
-            )
     rest = {key: one for key, one in value.items() if key not in PARTS}
     write_result(name, {**rest, **known, **{part: value[part] for part in parts}})
+
+
+def _known(name: str, parts: list[str]) -> dict[str, Any]:
+    """The parts in this machine's file. Exits where those that stay were measured elsewhere."""
+    machine = read_machine()
+    path = FOLDER / f"{name}-{machine_label(machine)}.json"
+    if not path.is_file():
+        return {}
+    earlier = read(path)
+    known = {part: earlier[part] for part in PARTS if part in earlier}
+    difference = describe_difference(earlier["machine"], machine)
+    if difference and set(known) - set(parts):
+        sys.exit(f"error: {path} has other parts, measured elsewhere ({difference}); move it away")
+    return known
 
 
 if __name__ == "__main__":

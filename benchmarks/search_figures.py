@@ -207,6 +207,8 @@ def published_ratios(value: dict[str, Any], name: str) -> str:
         cells = [c for p in parts for c in (_ratio(value[p]["ratios"][key]), f"{theirs[p](network):.2f}")]
         lines.append(f"| {network.label} | {' | '.join(cells)} |")
     notes = [f"{part}: {value[part]['note']}" for part in parts if value[part].get("note")]
+    if "server" in parts:
+        notes.append("server: in brackets is what the refused rates leave open, not a confidence interval")
     return "\n".join([*lines, *(["", f"Note, {'; '.join(notes)}."] if notes else [])])
 
 

@@ -54,8 +54,9 @@ def given(value: dict[str, Any], name: str) -> str:
 def alone(value: dict[str, Any], name: str) -> str:
     """The same architectures from the super-network and trained alone."""
     lines = [
-        f"Sub-networks of `{value['study']}` straight from the super-network, and trained alone for as many "
-        f"epochs ({value['epochs']}): test accuracy, in brackets on validation images ({link(name)}):",
+        f"Sub-networks of `{value['study']}` straight from the super-network{recipe_note(value)}, and "
+        f"trained alone for as many epochs ({value['epochs']}): test accuracy, in brackets on validation "
+        f"images ({link(name)}):",
         "",
         "| million MACs | from the super-network | alone |",
         "|---|---|---|",

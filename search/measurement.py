@@ -121,9 +121,7 @@ def measure_scenario(
     tried: list[tuple[float, bool]] = []
     refused = None
     if scenario == "server":
-        summary, test, high = _serve(test, best, plan, folder, tried, watch)
-        above = [rate for rate, met in [*tried, (high, False)] if not met and rate > test.rate]
-        refused = min((rate for rate in above if math.isfinite(rate)), default=None)
+        summary, test, refused = _serve(test, best, plan, folder, tried, watch)
     else:
         summary = run_performance(test, lambda s: watch(scenario, s, _expected_s(test)))
         if scenario == "offline" and not summary.checks.get("Min duration satisfied", True):
@@ -155,10 +153,10 @@ def _queue_rate(trial: Trial, bound_ms: float) -> float:
 
 def _serve(
     base: Test, best: Trial, plan: Plan, folder: Path, tried: list[tuple[float, bool]], watch: Watch
-) -> tuple[Summary, Test, float]:
+) -> tuple[Summary, Test, float | None]:
     """Finds the highest rate by short runs, then runs in full at it, and at lower ones until LoadGen calls
     one valid and none much higher, or has refused several. The last run of a rate that is valid counts.
-    Returned with the lowest rate that was refused in full, infinite where none was."""
+    Returned with the lowest rate above it that never met the bound, None where there was none."""
     if best.latency_ms >= plan.bound_ms:
         raise OvnasError(
             f"the Server scenario asks for {plan.bound_ms:g} ms at the 99th percentile, but one inference "
@@ -207,7 +205,9 @@ def _serve(
         else:
             rate = math.sqrt(valid[1].rate * high)
     summary, test = valid or (summary, test)
-    return summary, test, high
+    met = {one for one, is_met in tried if is_met}
+    refused = {high, *({one for one, _ in tried} - met)}
+    return summary, test, min((one for one in refused if test.rate < one < math.inf), default=None)
 
 
 def _expected_s(test: Test) -> float:

@@ -105,8 +105,9 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     value |= _earlier(path, value, out)  # parts measured before stay
     command = shlex.join(["python", "-m", "search.mlperf_v20", *sys.argv[1:]])
     halves: dict[str, Any] = value.setdefault("halves", {})
-    left = _left(value.get("unfinished"), parts, out)
-    value["unfinished"] = {"parts": sorted(parts), "left": left}
+    asked = {"parts": sorted(parts), "bound_ms": bound_ms, "predictor": str(predictor)}
+    left = _left(value.get("unfinished"), asked, parts, out)
+    value["unfinished"] = {"asked": asked, "left": left}
 
     def write() -> None:
         value["seconds"] = round(time.monotonic() - start, 1)
@@ -172,9 +173,11 @@ def _earlier(path: Path, value: dict[str, Any], out: Console) -> dict[str, Any]:
     return {}
 
 
-def _left(unfinished: dict[str, Any] | None, parts: list[str], out: Console) -> list[str]:
-    """The parts to measure: all, or what an interrupted start of the same ones has left."""
-    if not unfinished or unfinished["parts"] != sorted(parts):
+def _left(
+    unfinished: dict[str, Any] | None, asked: dict[str, Any], parts: list[str], out: Console
+) -> list[str]:
+    """The parts to measure: all, or what an interrupted start that was asked for the same has left."""
+    if not unfinished or unfinished["asked"] != asked:
         return list(parts)
     left = [part for part in parts if part in unfinished["left"]]
     done = [part for part in parts if part not in left]

@@ -245,12 +245,7 @@ def _pretrain(
     origin = _origin(study, arguments)
     is_given = bool(study.model.weights or arguments.weights) or study.train.pretrain_epochs == 0
     if not is_given:
-        if is_trained(model) and not arguments.start_from and not keeper.has_kept:
-            out.print(
-                "note: the factory's model is trained already, and is now trained on; [train] "
-                "pretrain_epochs = 0 takes it as it is",
-                soft_wrap=True,
-            )
+        was_trained = is_trained(model) and not arguments.start_from
         is_given = checkpoint.load_pretrained(
             model, study, arguments.seed, folder / UNFINISHED, origin=origin
         )
@@ -259,6 +254,12 @@ def _pretrain(
     elif not keeper.has_kept:
         _judge_given(model.eval(), splits, out)
     if not is_given:
+        if was_trained and not keeper.has_kept:
+            out.print(
+                "note: the factory's model is trained already, and is now trained on; [train] "
+                "pretrain_epochs = 0 takes it as it is",
+                soft_wrap=True,
+            )
         section = study.train
         fit = Fit(
             model,

@@ -91,6 +91,18 @@ def test_a_rate_that_only_short_runs_met_falls_to_the_highest_that_loadgen_calls
     assert found.refused_rate == min((rate for rate in rates if rate > most), default=None)
 
 
+def test_a_rate_that_met_the_bound_once_was_not_refused(served, monkeypatch):
+    met = {2100.0: iter([False, True]), 2200.0: iter([False, False])}
+
+    def find_rate(meets, *_, **__):
+        assert meets(2100.0)
+        assert not meets(2200.0)
+        return 2000.0
+
+    found, _ = served(5000.0, find_rate, lambda rate: next(met[rate]) if rate in met else True)
+    assert found.refused_rate == 2200.0
+
+
 def test_where_no_rate_is_valid_the_last_one_says_so(served):
     found, rates = served(1.0)
     assert not found.summary.is_valid
@@ -103,15 +115,15 @@ def served(model, tmp_path, monkeypatch):
     """The Server scenario where a search by short runs ends at 2,000 a second, and no run above `most` is
     valid: what is found, and the rates of the final runs."""
 
-    def serve(most: float):
+    def serve(most: float, find_rate=lambda *_, **__: 2000.0, meets=lambda rate: True):
         rates: list[float] = []
 
         def performance(test, *_):
             rates.append(test.rate)
-            return SimpleNamespace(is_valid=test.rate <= most, meets_bound=True, value=test.rate)
+            return SimpleNamespace(is_valid=test.rate <= most, meets_bound=meets(test.rate), value=test.rate)
 
         trial = Trial(ONE, rate=4000.0, latency_ms=1.0)
-        monkeypatch.setattr("search.measurement.find_rate", lambda *_, **__: 2000.0)
+        monkeypatch.setattr("search.measurement.find_rate", find_rate)
         monkeypatch.setattr("search.measurement.run_trials", lambda *_: [trial])
         monkeypatch.setattr("search.measurement.run_performance", performance)
         plan = Plan(is_quick=True, arrangement=ONE)

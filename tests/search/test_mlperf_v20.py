@@ -59,6 +59,9 @@ def test_an_interrupted_command_goes_on_with_what_is_left(compare, tmp_path, cap
     assert not {"halves", "unfinished"} & set(value)
     assert compare("--quick", offline=5, server=6) == 0  # a whole one begins anew
     assert (kept(tmp_path)["offline"]["figure"], kept(tmp_path)["server"]["figure"]) == (5, 6)
+    assert compare("--quick", offline=7, server=KeyboardInterrupt()) == 2
+    assert compare("--quick", "--latency-bound", "99ms", offline=8, server=9) == 0  # another question
+    assert (kept(tmp_path)["offline"]["figure"], kept(tmp_path)["server"]["figure"]) == (8, 9)
 
 
 def test_half_a_new_part_leaves_the_old_one(compare, tmp_path, monkeypatch):

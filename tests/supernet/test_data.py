@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import re
-import shutil
 import sys
 
 import numpy as np
@@ -13,30 +11,15 @@ import torch
 from PIL import Image
 from torch.utils.data import TensorDataset
 
-from supernet import OvnasError, Study
-from supernet.data import MEAN, SOURCES, SPLITS, Splits, batches, load_splits, take, training_batches
+from supernet import OvnasError
+from supernet.data import SOURCES, SPLITS, Splits, batches, load_splits, take, training_batches
 from supernet.pixels import PixelImages, ShiftedImages, normalised
-from supernet.study import DataSection
-
-
-def study(name="digits", path="", shape=(3, 16, 16), **options) -> Study:
-    base = Study.load("digits")
-    return dataclasses.replace(
-        base,
-        model=dataclasses.replace(base.model, input_shape=shape),
-        data=DataSection(name=name, path=str(path), **{"workers": 0, **options}),
-    )
+from tests.supernet.image_studies import study, write_images
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for split in SPLITS:
-        for label, colour in enumerate([(255, 0, 0), (0, 255, 0)]):
-            directory = tmp_path / split / f"class{label}"
-            directory.mkdir(parents=True)
-            for i, size in enumerate([(40, 20), (16, 16), (9, 30)]):
-                Image.new("RGB", size, colour).save(directory / f"{i}.png")
-    return tmp_path
+    return write_images(tmp_path)
 
 
 def test_digits_are_split_without_overlap():
@@ -197,22 +180,6 @@ def test_worker_processes_give_the_same_batches(folder, n_workers):
         list(batches(helped.test, 2))
 
 
-def test_the_folder_s_crops_are_parts_of_the_image(folder):
-    pixels = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (200, 1, 3))
-    Image.fromarray(pixels).save(folder / "train" / "class0" / "0.png")
-    images = load_splits(study("folder", folder)).train
-    ((x, _),) = training_batches(images, [(np.zeros(64, dtype=int), (0, 1))])
-    red = x[:, 0] * 0.229 + 0.485
-    assert (red.std(1) < 1e-3).all()  # rows are alike: nothing is turned
-    slopes = red[:, 8, -1] - red[:, 8, 0]
-    widths = slopes.abs()
-    assert (slopes > 0).any()
-    assert (slopes < 0).any()
-    assert widths.max() <= 1
-    assert widths.min() > 0.3  # a quarter of the area, 3:4
-    assert widths.max() - widths.min() > 0.2
-
-
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -295,45 +262,6 @@ def test_cifar_crops_flips_and_blanks_a_square():
     assert sides.count((8, 8)) > 100  # in the others, zeros around the image are part of it
 
 
-def test_folder_labels_follow_the_sorted_class_names(folder):
-    splits = load_splits(study("folder", folder))
-    assert [int(label) for _, label in splits.test] == [0, 0, 0, 1, 1, 1]
-    for image, label in splits.train:  # a plain colour stays one through resizing and cropping
-        pure = torch.zeros(3, 1, 1)
-        pure[int(label)] = 1
-        deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-        torch.testing.assert_close(image, ((pure - MEAN) / deviation).expand(3, 16, 16))
-
-
-def test_folder_takes_the_centre(folder):
-    pixels = np.zeros((32, 96, 3), dtype=np.uint8)
-    pixels[:, 32:64] = 255
-    Image.fromarray(pixels).save(folder / "test" / "class0" / "0.png")
-    image, _ = load_splits(study("folder", folder)).test[0]
-    assert (image[:, :, 2:14] > 1.5).all()
-
-
-def test_folder_faults_are_named(folder):
-    with pytest.raises(OvnasError, match="must hold train/, validation/, test/; there is no"):
-        load_splits(study("folder", folder / "nowhere"))
-    broken = folder / "train" / "class0" / "0.png"
-    broken.write_bytes(b"no image")
-    with pytest.raises(OvnasError, match=r"0\.png cannot be read as an image"):
-        load_splits(study("folder", folder))
-    broken.unlink()
-    last = folder / "test" / "class1"
-    for path in last.iterdir():
-        path.unlink()
-    with pytest.raises(OvnasError, match="has no images of class 'class1'"):
-        load_splits(study("folder", folder))
-    last.rmdir()
-    with pytest.raises(OvnasError, match=r"class 'class1' is missing: there is no .*test/class1"):
-        load_splits(study("folder", folder))
-    (folder / "validation" / "other").mkdir()
-    with pytest.raises(OvnasError, match="validation has classes that train/ has not: other"):
-        load_splits(study("folder", folder))
-
-
 @pytest.mark.parametrize(
     ("item", "fault"),
     [
@@ -349,46 +277,11 @@ def test_items_of_the_user_s_own_are_looked_at(own_data, monkeypatch, item, faul
         load_splits(study("custom", factory="ovnas_tests_data:make_faulty"))
 
 
-@pytest.mark.parametrize("name", ["val", "validation"])
-def test_without_test_images_half_of_the_held_out_ones_are_for_the_last_word(folder, name):
-    shutil.rmtree(folder / "test")
-    (folder / "validation").rename(folder / name)
-    splits = load_splits(study("folder", folder))
-    own = {split: [path for path, _ in getattr(splits, split).items] for split in SPLITS}
-    held_out = sorted((folder / name).glob("*/*.png"))
-    assert sorted(own["validation"] + own["test"]) == held_out
-    assert [path.name for path in own["validation"]] == ["0.png", "2.png"] * 2
-    assert [path.name for path in own["test"]] == ["1.png"] * 2
-    assert len(own["train"]) == 6
-    for i in (1, 2):
-        (folder / name / "class1" / f"{i}.png").unlink()
-    with pytest.raises(OvnasError, match="class1 must hold two images or more"):
-        load_splits(study("folder", folder))
-
-
-def test_val_is_validation(folder):
-    (folder / "validation").rename(folder / "val")
-    splits = load_splits(study("folder", folder))
-    assert {path.parts[-3] for path, _ in splits.validation.items} == {"val"}
-    assert {path.parts[-3] for path, _ in splits.test.items} == {"test"}
-
-
 @pytest.mark.parametrize("n_workers", [-1, 0, 1])
 def test_the_user_s_own_images_are_made_in_processes_where_asked(own_data, n_workers):
     splits = load_splits(study("custom", factory="ovnas_tests_data:make_processes", workers=n_workers))
     ((_, processes),) = batches(splits.train, 4)
     assert ({os.getpid()} == set(processes.tolist())) == (n_workers < 1)
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
-def test_truncated_images_are_named(folder, suffix):
-    (folder / "train" / "class0" / "0.png").unlink()
-    path = folder / "train" / "class0" / f"0.{suffix}"
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(OvnasError, match="cannot be read as an image"):
-        load_splits(study("folder", folder))
 
 
 def test_a_study_without_data_is_refused():
