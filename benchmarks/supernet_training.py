@@ -10,6 +10,7 @@ with and without re-estimated BatchNorm statistics. `alone`: sub-networks straig
 against the same architectures trained alone, from the pre-trained weights that they share, for as many
 epochs. `strategies`: sandwich and distillation against one random sub-network a step, for equal time.
 `given`: a file of pre-trained weights, with the log of the training that made it beside it.
+`torchrun --nproc-per-node 2 benchmarks/supernet_training.py ...` trains in several processes.
 The others need `python -m supernet.train` first (`strategies` its pre-trained model only), say what they do
 as they go on, and may be interrupted at any time: what is finished lies in
 `runs/<study>/supernet/benchmark/`.
@@ -24,6 +25,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ from supernet import Architecture, Study, checkpoint
 from supernet.batchnorm import reestimate
 from supernet.compute import Compute, choose_compute
 from supernet.data import Images, Splits, load_splits, take
+from supernet.distributed import World, joined_world
 from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
 from supernet.generation import generate
@@ -59,7 +62,8 @@ FACTOR = 4  # how many times fewer MACs "small" means, as in BootstrapNAS's ResN
 class Bench:
     """A study's data, its trained networks, and a file of finished results that calls are kept in."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, world: World) -> None:
+        self.world = world
         self.study = Study.load(arguments.study)
         self.seed: int = arguments.seed
         self.home: Path = arguments.runs_dir / self.study.name / "supernet"
@@ -67,22 +71,32 @@ class Bench:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.splits: Splits = load_splits(self.study)
         self.samples = take(self.splits.train, BATCHNORM_SAMPLES)
-        self.out = Console(width=120, highlight=False)
+        self.out = Console(width=120, highlight=False, quiet=not world.is_first)
         self._compute: Compute | None = None
         self.weights = checkpoint.digest(self.home / "supernet.safetensors")[:16]
 
     def finished(self, key: str, make: Callable[[], Any]) -> Any:
-        """`make()`, or what an earlier start has kept under the key, for the same weights."""
+        """`make()`, or what an earlier start has kept under the key, for the same weights; of several
+        processes all take part in making, and the first one's value is kept."""
         path = self.folder / "finished.json"
-        kept = json.loads(path.read_text()) if path.is_file() else {}
         key = f"{key} of {self.weights}"
-        if key not in kept:
+
+        def kept() -> dict[str, Any]:
+            return dict(self.world.agree(json.loads(path.read_text()) if path.is_file() else {}))  # type: ignore[call-overload]
+
+        values = kept()
+        if key not in values:
             value = make()
-            kept = json.loads(path.read_text()) if path.is_file() else {}  # it may have kept something itself
-            kept[key] = value
-            write_json(kept, path)
-        self.out.print(f"{key}: {kept[key]}")
-        return kept[key]
+            values = kept() | {key: self.world.agree(value)}  # it may have kept something itself
+            if self.world.is_first:
+                write_json(values, path)
+        self.out.print(f"{key}: {values[key]}")
+        return values[key]
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """A file of results of the study, by the first of several processes."""
+        if self.world.is_first:
+            write_result(f"supernet_{name}-{self.study.name}", value | {"processes": self.world.size})
 
     def compute(self, module: nn.Module) -> Compute:
         """Chosen once for all that is compared."""
@@ -98,11 +112,14 @@ class Bench:
         """Trains to the end of the recipe, going on where an earlier start was; seconds in all."""
         name = f"{name}-{self.weights}"
         path = self.folder / f"{name}.safetensors"
-        keeper = Keeper(path, self.study, self.seed, TrainingLog(self.folder / f"{name}.csv"))
-        compute = self.compute(module)
-        fit = Fit(module, self.splits.train, recipe, step, seed=(self.seed, seed), compute=compute)
-        run_phase(fit, name, 0, keeper, lambda: (None, None), self.out)
+        log = TrainingLog(self.folder / f"{name}.csv" if self.world.is_first else None)
+        keeper = Keeper(path, self.study, self.seed, log, world=self.world)
+        run_phase(self.fit(module, step, recipe, seed), name, 0, keeper, lambda: (None, None), self.out)
         return float(keeper.facts.get("seconds", 0.0))
+
+    def fit(self, module: nn.Module, step: Step, recipe: Recipe, seed: int) -> Fit:
+        compute, seeds = self.compute(module), (self.seed, seed)
+        return Fit(module, self.splits.train, recipe, step, seed=seeds, compute=compute, world=self.world)
 
     def judged(self, module: nn.Module, images: Callable[[Any], Any] = lambda own: own) -> dict[str, float]:
         """Accuracy in float32 on the validation and the test images, as `images` makes them."""
@@ -161,7 +178,7 @@ def accuracies(bench: Bench, arguments: argparse.Namespace) -> None:
         "training_seconds": (checkpoint.read_card(bench.study, bench.home) or {}).get("seconds"),
         "accuracy": rows,
     }
-    write_result(f"supernet_accuracies-{bench.study.name}", value)
+    bench.write("accuracies", value)
 
 
 def below(network: ElasticNetwork, most: float, n: int, seed: int) -> list[Architecture]:
@@ -226,7 +243,7 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
         "batchnorm_samples": len(bench.samples),
         "rows": rows,
     }
-    write_result(f"supernet_alone-{bench.study.name}", value)
+    bench.write("alone", value)
 
 
 def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
@@ -244,6 +261,7 @@ def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
     }
     chosen = list(options)[:: 1 if arguments.all else 3]  # the first and the last
     opened = StageSection(("kernel", "depth", "width"), 1, section.all_stages[-1].learning_rate)
+    recipe_for = partial(Recipe.of, section, learning_rate=opened.learning_rate)
     rows = []
     for index, name in enumerate(chosen):
 
@@ -257,12 +275,12 @@ def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
             slug = name.replace(" ", "-").replace(",", "").replace("+", "and")
             seconds_a_step = bench.finished(
                 f"seconds a step, {name}, {arguments.minutes} minutes",
-                lambda: timed_step(network, step, bench, compute, section.batch_size),
+                lambda: timed_step(network, bench.fit(network, step, recipe_for(1000), seed=30 + index)),
             )
             per_epoch = max(1, len(bench.splits.train) // section.batch_size) * seconds_a_step
             epochs = max(1, round(60 * arguments.minutes / per_epoch))
-            recipe = Recipe.of(section, epochs, opened.learning_rate)
-            seconds = bench.train(f"{slug}-{arguments.minutes:g}min", network, step, recipe, seed=30 + index)
+            slug += f"-{arguments.minutes:g}min"
+            seconds = bench.train(slug, network, step, recipe_for(epochs), seed=30 + index)
             network, _ = network.to("cpu"), model.to("cpu")
             space_of = network.space
             rng = np.random.default_rng(bench.seed)
@@ -291,7 +309,7 @@ def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
         "pretrained": bench.finished("pretrained", lambda: bench.judged(model.to("cpu"))),
         "rows": rows,
     }
-    write_result(f"supernet_strategies-{bench.study.name}", value)
+    bench.write("strategies", value)
 
 
 def random_step(
@@ -308,21 +326,27 @@ def random_step(
     return step
 
 
-def timed_step(network: nn.Module, step: Step, bench: Bench, compute: Compute, n: int) -> float:
-    """Seconds of a step: the mean over a few, for they differ. Weights are not changed."""
-    x = compute.images(take(bench.splits.train, n))
-    labels = torch.zeros(len(x), dtype=torch.int64, device=compute.device)
-    compute.module(network).train()
+class _EnoughSteps(Exception):
+    """Ends a training that is timed."""
+
+
+def timed_step(network: nn.Module, fit: Fit, n: int = 12) -> float:
+    """Seconds of a step of training, all that belongs to it: the mean over `n` after the first, for they
+    differ. Weights are not changed."""
     kept = {name: value.clone() for name, value in network.state_dict().items()}
-    rng = np.random.default_rng(0)
-    step(x, labels, rng)
-    start = time.perf_counter()
-    for _ in range(12):
-        step(x, labels, rng)
-    seconds = (time.perf_counter() - start) / 12
+    ends: list[float] = []
+
+    def on_step() -> None:
+        ends.append(time.perf_counter())
+        if len(ends) > n:
+            raise _EnoughSteps
+
+    with suppress(_EnoughSteps):
+        for _ in fit.epochs(on_step):
+            pass
     network.load_state_dict(kept)
     network.zero_grad(set_to_none=True)
-    return seconds
+    return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def given(bench: Bench, arguments: argparse.Namespace) -> None:
@@ -340,7 +364,7 @@ def given(bench: Bench, arguments: argparse.Namespace) -> None:
         "n_images": {s: len(getattr(bench.splits, s)) for s in ("train", "validation", "test")},
         "accuracy": bench.judged(model),
     }
-    write_result(f"supernet_given-{bench.study.name}", value)
+    bench.write("given", value)
 
 
 def main() -> None:
@@ -367,7 +391,8 @@ def main() -> None:
             command.add_argument("--all", action="store_true", help="the two strategies between, too")
     arguments = parser.parse_args()
     try:
-        arguments.function(Bench(arguments), arguments)
+        with joined_world() as world:
+            arguments.function(Bench(arguments, world), arguments)
     except OvnasError as error:
         raise SystemExit(f"error: {error}") from None
 
