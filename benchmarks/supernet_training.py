@@ -206,13 +206,12 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
     stages = stages_of(space, section)
     epochs = sum(stage.epochs for stage in stages)
     recipe = Recipe.of(section, epochs, max(stage.learning_rate for stage in stages))
-    # From small to large: evenly spaced among many random ones, by MACs.
-    codes = space.sample_codes(1000, np.random.default_rng(bench.seed))
-    order = np.argsort(space.macs_of(codes), kind="stable")
-    places = np.linspace(0, len(order) - 1, arguments.architectures + 2).round().astype(int)[1:-1]
-    rows = []
-    for index, place in enumerate(places):
-        architecture = space.decode(codes[order[place]])
+    # From small to large: evenly spaced, by MACs, among many random ones of all sizes, as they are trained.
+    opened, rng = StageSpace(space, stages[-1]), np.random.default_rng(bench.seed)
+    ordered = sorted((opened.sample(rng) for _ in range(1000)), key=space.macs)
+    places = np.linspace(0, len(ordered) - 1, arguments.architectures + 2).round().astype(int)[1:-1]
+    rows: list[dict[str, Any]] = []
+    for index, architecture in enumerate(ordered[place] for place in places):
 
         def train_alone(architecture: Architecture = architecture, index: int = index) -> dict[str, Any]:
             source = generate(model, example_input(bench.study), bench.study.space)
@@ -237,13 +236,14 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
                 ),
             }
         )
-    value = {
-        "study": bench.study.name,
-        "epochs": epochs,
-        "batchnorm_samples": len(bench.samples),
-        "rows": rows,
-    }
-    bench.write("alone", value)
+        value = {
+            "study": bench.study.name,
+            "epochs": epochs,
+            "batchnorm_samples": len(bench.samples),
+            "architectures": arguments.architectures,
+            "rows": rows,
+        }
+        bench.write("alone", value)  # each takes long: the file holds what is finished
 
 
 def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
@@ -326,7 +326,7 @@ def random_step(
     return step
 
 
-class _EnoughSteps(Exception):
+class _EnoughStepsError(Exception):
     """Ends a training that is timed."""
 
 
@@ -339,9 +339,9 @@ def timed_step(network: nn.Module, fit: Fit, n: int = 12) -> float:
     def on_step() -> None:
         ends.append(time.perf_counter())
         if len(ends) > n:
-            raise _EnoughSteps
+            raise _EnoughStepsError
 
-    with suppress(_EnoughSteps):
+    with suppress(_EnoughStepsError):
         for _ in fit.epochs(on_step):
             pass
     network.load_state_dict(kept)

@@ -65,6 +65,9 @@ def alone(value: dict[str, Any], name: str) -> str:
         f"| {one['macs'] / 1e6:.1f} | {_both(one['supernet'])} | {_both(one['alone'])} |"
         for one in value["rows"]
     ]
+    missing = value.get("architectures", len(value["rows"])) - len(value["rows"])
+    if missing:
+        lines += ["", f"{missing} more were to be trained."]
     return "\n".join(lines)
 
 

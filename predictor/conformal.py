@@ -9,7 +9,7 @@ are pooled (Vovk's cross-conformal predictor, 2015).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +60,20 @@ def representative(residuals: Floats, examples: Sequence[Example]) -> Floats:
     return residuals[chosen] if chosen.sum() >= FEWEST else residuals
 
 
-def by_study(residuals: Floats, examples: Sequence[Example]) -> dict[str, Floats]:
-    """Each study's `representative` residuals: a predictor of several may know one better than another."""
+def by_study(
+    residuals: Floats, examples: Sequence[Example], known: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Floats]:
+    """Each study's `representative` residuals: a predictor of several may know one better than another.
+
+    `known`: by study, architectures that the predictor knew before it was fitted (the base of an adapted
+    one); their residuals are too small, and are left out where FEWEST others remain.
+    """
     result = {}
     for study in dict.fromkeys(e.study for e in examples):
         places = [i for i, e in enumerate(examples) if e.study == study]
+        own = set((known or {}).get(study, ()))
+        fresh = [i for i in places if str(examples[i].record.architecture) not in own]
+        places = fresh if len(fresh) >= FEWEST else places
         result[study] = representative(residuals[places], [examples[i] for i in places])
     return result
 

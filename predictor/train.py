@@ -85,7 +85,8 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds = time.monotonic() - start
     residuals = out_of_fold(predictor, data.train, seed=arguments.seed)
     folder = predictor_folder(study, arguments.runs_dir, arguments.name or kind)
-    kept = by_study(residuals, data.train)
+    seen = origin.get("adapted_from", {}).get("train_architectures", {})
+    kept = by_study(residuals, data.train, seen)
     unlike = _unlike(predictor, data, arguments)
     save(
         kind,
@@ -97,7 +98,6 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         residuals=kept,
         unlike_residuals=unlike,
     )
-    seen = origin.get("adapted_from", {}).get("train_architectures", {})
     unseen = [e for e in data.test if str(e.record.architecture) not in seen.get(e.study, ())]
     measured, judged = data.latencies(unseen), "unseen ones"
     predicted = predictor.predict([e.network for e in unseen])

@@ -88,10 +88,7 @@ def _paragraph(card: dict[str, Any], is_finalist: bool) -> str:
         return (
             "What the finalists of this search are compared with: quantised, measured and judged as they are."
         )
-    own = card.get("finetuning") or {}
-    epochs = f" for {own['epochs']} epoch(s) at {own['learning_rate']:g}" if own.get("epochs") else ""
-    tuned = f"fine-tuned alone{epochs} (`python -m supernet.finetune`), " if card.get("is_finetuned") else ""
-    made = f"Extracted from the super-network by ovnas, {tuned}quantised to INT8 and measured."
+    made = f"Extracted from the super-network by ovnas, {_training(card)} and measured."
     faster = card["measured"].get("is_faster")
     if faster is None:
         return made
@@ -101,6 +98,20 @@ def _paragraph(card: dict[str, Any], is_finalist: bool) -> str:
         else "is not faster than the INT8 pre-trained model beyond the noise of the measurement"
     )
     return f"{made} It {verdict}."
+
+
+def _training(card: dict[str, Any]) -> str:
+    """How it came to its INT8 weights, in words."""
+    made = []
+    own, int8 = card.get("finetuning"), card.get("int8_finetuning")
+    if own is not None and own.get("epochs") != 0:
+        epochs = f" for {own['epochs']} epoch(s) at {own['learning_rate']:g}" if own.get("epochs") else ""
+        made.append(f"fine-tuned alone{epochs} (`python -m supernet.finetune`), ")
+    made.append("quantised to INT8")
+    if int8:
+        epochs = f"for {int8['epochs']} epoch(s) at {int8['learning_rate']:g}"
+        made.append(f", trained on as that {epochs} (`python -m supernet.finetune --int8`)")
+    return "".join(made)
 
 
 Row = tuple[str, str, str, str]

@@ -45,10 +45,11 @@ def export_model(
     core: ov.Core,
     architecture: str = "",
     half_range: bool = False,
+    int8: ov.Model | None = None,
 ) -> Exported:
     """Writes weights.safetensors, model.onnx (FP32), model.xml/.bin (INT8, quantised on `calibration`, shape
-    (n, C, H, W)) and, where there is one, architecture.txt. The batch is that of `example`; `half_range` is
-    for CPUs without VNNI (`supernet.int8.quantize`).
+    (n, C, H, W), or `int8` as it is) and, where there is one, architecture.txt. The batch is that of
+    `example`; `half_range` is for CPUs without VNNI (`supernet.int8.quantize`).
 
     The module takes one tensor and gives one or several. Raises OvnasError for another one, and if the
     ONNX file computes something else.
@@ -71,7 +72,9 @@ def export_model(
     else:
         del files["architecture"]
     save_state(module.state_dict(), files["weights"])
-    model = quantize(to_openvino(module, example), calibration, half_range=half_range)
+    model = int8
+    if model is None:
+        model = quantize(to_openvino(module, example), calibration, half_range=half_range)
     try:
         _export_onnx(module, example, files["onnx"], len(expected))
     except Exception as error:

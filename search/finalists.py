@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,8 @@ class Built:
     """One exported network; `candidate` is None for the baseline. Accuracies are on the test split, None
     without data; `hits_int8`, shape (n,), says of each test image whether the INT8 model is right.
     `model_bytes` are those of the INT8 weights file; `finetuning`: epochs, learning rate and seed
-    of training alone (0 epochs: none made it better), None where it was not trained alone."""
+    of training alone (0 epochs: none made it better), None where it was not trained alone;
+    `int8_finetuning`: the same of the INT8 model, None where it was only quantised."""
 
     architecture: Architecture
     candidate: Candidate | None
@@ -46,6 +47,7 @@ class Built:
     n_int8_layers: int
     n_layers: int
     finetuning: dict[str, Any] | None
+    int8_finetuning: dict[str, Any] | None = None
 
     @property
     def top1_int8(self) -> float | None:
@@ -77,22 +79,33 @@ class Measurement:
     finalists: tuple[Measured, ...]
 
 
-def build(material: Material, candidate: Candidate | None, folder: Path, target: Target) -> Built:
-    """Extracts, re-estimates BatchNorm or takes fine-tuned weights, exports and quantises; `candidate` None
-    is the baseline, the pre-trained model itself."""
+def build(
+    material: Material,
+    candidate: Candidate | None,
+    folder: Path,
+    target: Target,
+    note: Callable[[str], None] = lambda text: None,
+) -> Built:
+    """Extracts, re-estimates BatchNorm or takes fine-tuned weights, exports and quantises, or takes the INT8
+    model of `supernet.finetune --int8`; where there is one that does not suit, `note` gets why. `candidate`
+    None is the baseline, the pre-trained model itself."""
     from profiling.kernel import read_kernels
     from profiling.machine import has_vnni, read_machine
     from profiling.target import compile_model, core
+    from search.finetuning import trained_int8
     from supernet.resized import images_of
     from supernet.training import accuracy
 
     space = material.network.space
+    half_range = not has_vnni(read_machine())
+    int8 = int8_finetuning = None
     if candidate is None:
         architecture = space.largest
         module, finetuning = traced(material), None
     else:
         architecture = candidate.architecture
         module, finetuning = material.extract(architecture)
+        int8, int8_finetuning = trained_int8(material, architecture, half_range, note)
     exported = export_model(
         module,
         images_of(space, architecture, material.example),
@@ -100,7 +113,8 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         folder,
         core=core(),
         architecture=str(architecture),
-        half_range=not has_vnni(read_machine()),
+        half_range=half_range,
+        int8=int8,
     )
     compiled = compile_model(exported.model, target)
     layers = [k for k in read_kernels(compiled) if k.kernel.in_per_group]
@@ -117,6 +131,7 @@ def build(material: Material, candidate: Candidate | None, folder: Path, target:
         n_int8_layers=sum(k.exec_type.endswith("I8") for k in layers),
         n_layers=len(layers),
         finetuning=finetuning,
+        int8_finetuning=int8_finetuning,
     )
 
 

@@ -1,18 +1,20 @@
-"""Finalists trained on, alone, before they are built: `search.run --finetune EPOCHS`."""
+"""Finalists trained on, alone, before they are built: `search.run --finetune EPOCHS`, and what
+`supernet.finetune --int8` has made of them."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import openvino as ov
     from rich.console import Console
 
     from search.material import Material
     from supernet.architecture import Architecture
 
-__all__ = ["finetune_missing"]
+__all__ = ["finetune_missing", "trained_int8"]
 
 
 def finetune_missing(
@@ -51,3 +53,27 @@ def finetune_missing(
                 force=False,
             )
         )
+
+
+def trained_int8(
+    material: Material, architecture: Architecture, half_range: bool, note: Callable[[str], None]
+) -> tuple[ov.Model, dict[str, Any]] | tuple[None, None]:
+    """The INT8 model that `supernet.finetune --int8` has made of the sub-network as it is now, and epochs,
+    learning_rate and seed of that; nothing where there is none for this batch and range of weights, and
+    `note` gets why one is passed over."""
+    from supernet.checkpoint import load_finetuned_int8
+
+    kept = None if material.supernet is None else load_finetuned_int8(material.supernet, architecture)
+    if kept is None:
+        return None, None
+    model, card = kept
+    batch, wanted = int(model.inputs[0].shape[0]), len(material.example)
+    reason = ""
+    if batch != wanted:
+        reason = f"its batch is {batch}, the target's {wanted}"
+    elif card["half_range_weights"] != half_range:
+        reason = f"it was made on a CPU {'without' if half_range is False else 'with'} VNNI"
+    if reason:
+        note(f"the INT8 model that supernet.finetune --int8 made of {architecture} is not used: {reason}")
+        return None, None
+    return model, {key: card[key] for key in ("epochs", "learning_rate", "seed")}

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Finalist", "LayerTime", "Network", "Outcome", "Progress", "Ratio", "Scenario"]
 
+# A change of the anchor's speed since profiling that is worth a word.
+MOVED = 0.05
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -192,6 +195,20 @@ class Outcome:
     finalists: tuple[Finalist, ...]
     layers: tuple[tuple[LayerTime, ...], ...]
     scenarios: tuple[Scenario, ...]
+
+    @property
+    def speed_text(self) -> str:
+        """What predictions are held against, and whether the machine is still the one that was profiled."""
+        text = (
+            "predictions stand at the machine's speed of the measurement, "
+            f"{self.machine_speed:.3f} of that when it was profiled"
+        )
+        if abs(self.machine_speed - 1) > MOVED:
+            text += (
+                "; so far apart, networks may not all have changed alike, which intervals do not cover: "
+                "profile again, when nobody else is at work"
+            )
+        return text
 
     @property
     def best(self) -> Finalist | None:

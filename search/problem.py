@@ -209,20 +209,23 @@ class Problem:
         return sorted((candidates[i] for i in chosen), key=lambda c: (c.latency_us, -c.quality))
 
     def rivals(self) -> list[Candidate]:
-        """Feasible candidates behind the front that are slower than its most accurate member, and within one
-        standard error of its accuracy: which of them is best, the images cannot tell. Fastest first."""
+        """Feasible candidates behind the front, but within one standard error of the accuracy of every member
+        that is as fast: which of the two is better, the images cannot tell. Fastest first."""
         is_asked = self.quality.is_accuracy and "accuracy" in {o.name for o in self.objectives}
         if not (is_asked and self.has_feasible):
             return []
         front = self.front()
-        best = max(front, key=lambda c: c.quality)
-        least = best.quality - self.quality.standard_error(best.quality)
+        left_out = {*(c.architecture for c in front), self.space.largest}  # which is the baseline
+
+        def is_rival(candidate: Candidate) -> bool:
+            best = max((c.quality for c in front if c.latency_us <= candidate.latency_us), default=None)
+            return best is not None and candidate.quality >= best - self.quality.standard_error(best)
+
         feasible = (
             c for c, excess in zip(self.candidates.values(), self.evaluated()[1], strict=True) if not excess
         )
-        found = [c for c in feasible if c.quality >= least and c.latency_us > best.latency_us]
-        left_out = {*(c.architecture for c in front), self.space.largest}  # which is the baseline
-        return sorted((c for c in found if c.architecture not in left_out), key=lambda c: c.latency_us)
+        found = [c for c in feasible if c.architecture not in left_out and is_rival(c)]
+        return sorted(found, key=lambda c: c.latency_us)
 
     def reference(self) -> Reference:
         """The box that hypervolume is measured in, the same for every search of one problem that has

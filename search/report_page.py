@@ -99,8 +99,7 @@ def _finalists(page: Page, outcome: Outcome) -> None:
         f"is green where that excludes 1. Accuracy is that of the INT8 model on the test split{tested}, ± "
         "its standard error, and below it the points against the baseline, whose own error is smaller, for "
         "both judge the same images. The search chose the finalists by other images; which of them is the "
-        "best is said by these. Predictions stand at the machine's speed of the measurement, "
-        f"{outcome.machine_speed:.3f} of that when it was profiled."
+        f"best is said by these. P{outcome.speed_text[1:]}."
     )
     page.text(text)
     columns = [

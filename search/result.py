@@ -89,8 +89,10 @@ def finalist_value(
     change, change_error = _change(built, baseline)
     return {
         "architecture": str(built.architecture),
-        "is_finetuned": built.finetuning is not None and built.finetuning["epochs"] != 0,
+        "is_finetuned": bool(built.int8_finetuning)
+        or (built.finetuning is not None and built.finetuning["epochs"] != 0),
         "finetuning": built.finetuning,
+        "int8_finetuning": built.int8_finetuning,
         **_sizes(built),
         "predicted": {
             "latency_us": candidate.latency_us,

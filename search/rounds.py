@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from search.material import Material
 from search.problem import Candidate, Problem
 from search.quality import Quality
 from search.result import Finalist
-from search.selection import pick_finalists
+from search.selection import pick_between, pick_finalists
 from search.settings import Settings
 from search.sizes import Sizes
 from supernet import cli
@@ -126,7 +127,8 @@ def run_round(
     )
     n, objectives = workshop.settings.finalists, workshop.settings.objectives
     chosen = pick_finalists(front, n, objectives)
-    chosen += pick_finalists(rivals, n - len(chosen), objectives)
+    beside = [*(f.built.candidate for f in before if f.built.candidate is not None), *chosen]
+    chosen += pick_between(beside, rivals, n - len(chosen), objectives)
     chosen.sort(key=lambda c: c.latency_us)
     if not chosen:
         return problem, []
@@ -135,9 +137,10 @@ def run_round(
     with workshop.lock(), cli.progress(workshop.out) as bar:
         task = bar.add_task("building finalists", total=len(chosen), note="")
         networks = []
+        note = partial(workshop.out.print, soft_wrap=True)
         for i, candidate in enumerate(chosen, start=len(before) + 1):
             networks.append(
-                build(workshop.material, candidate, workshop.folder / f"{i:02d}", workshop.target)
+                build(workshop.material, candidate, workshop.folder / f"{i:02d}", workshop.target, note)
             )
             bar.update(task, advance=1)
         measurement = measure(workshop.material, workshop.baseline, networks, workshop.target, rng, bar)

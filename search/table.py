@@ -48,11 +48,7 @@ def print_summary(value: dict[str, Any], out: Console) -> None:
     outside = [one.name for one in outcome.finalists if one.is_inside is False]
     if outside:
         out.print(f"measured outside of the predicted interval: {', '.join(outside)}", soft_wrap=True)
-    out.print(
-        "predictions stand at the machine's speed of the measurement, "
-        f"{outcome.machine_speed:.3f} of that when it was profiled",
-        soft_wrap=True,
-    )
+    out.print(outcome.speed_text, soft_wrap=True)
     slow = [one.name for one in outcome.finalists if not one.is_faster]
     if slow:
         out.print(f"not faster than the baseline beyond the noise: {', '.join(slow)}", soft_wrap=True)

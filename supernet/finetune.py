@@ -76,7 +76,7 @@ def _in_world(arguments: argparse.Namespace, rate: float, world: World) -> dict[
     network.space.encode(architecture)
     images = partial(images_of, network.space, architecture)
     splits = load_splits(study)
-    done = checkpoint.finetuned_path(home, architecture).with_suffix("") / "model.xml"
+    done = checkpoint.finetuned_int8_folder(home, architecture) / "model.xml"
     if arguments.int8 and done.is_file() and not arguments.force:
         raise OvnasError(f"{architecture} was fine-tuned as INT8 already: {done}; --force makes it again")
     out = cli.console(arguments)
@@ -153,10 +153,11 @@ def _finetune_int8(
         return {}
     models.append(quantized_to_openvino(quantized, example))
     found = tuner.facts | tuner.compared(*(_compiled(model) for model in models))
-    folder = checkpoint.finetuned_path(tuner.home, architecture).with_suffix("")
+    folder = checkpoint.finetuned_int8_folder(tuner.home, architecture)
     folder.mkdir(parents=True, exist_ok=True)
     ov.save_model(models[found["is_better"]], folder / "model.xml", compress_to_fp16=False)
     facts = found | {"half_range_weights": half_range} | checkpoint.origin_of(tuner.home)
+    facts["weights"] = checkpoint.digest(checkpoint.finetuned_path(tuner.home, architecture))
     write_json(facts, folder / "card.json")
     keeper.remove()
     tuner.out.print(f"saved to {folder}")

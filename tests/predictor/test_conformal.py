@@ -38,6 +38,18 @@ def test_residuals_of_each_study(data):
         assert len(found[study]) in (len(own), sum(e.record.chosen_as == "filling" for e in own))
 
 
+def test_residuals_of_networks_that_a_base_knows_are_left_out_where_others_suffice(data):
+    examples = [replace(e, record=replace(e.record, chosen_as="filling")) for e in data.train]
+    study = examples[0].study
+    texts = [str(e.record.architecture) for e in examples]
+    numbers = np.arange(len(examples), dtype=float)
+    enough, few = texts[: len(texts) - FEWEST], texts[: len(texts) - FEWEST + 1]
+    assert 0 < len(enough) == len({*enough})
+    np.testing.assert_array_equal(by_study(numbers, examples, {study: enough})[study], numbers[len(enough) :])
+    for known in ({study: few}, {"another": enough}, None):
+        assert len(by_study(numbers, examples, known)[study]) == len(examples)
+
+
 @pytest.mark.parametrize("n", [10, 29, 150])
 def test_coverage_is_at_least_the_level(rng, n):
     """Over many draws of n residuals, the next one lies within with the wanted probability (and at most

@@ -60,6 +60,14 @@ def test_text_says_that_weights_are_fine_tuned(card):
     assert "fine-tuned alone for 4 epoch(s) at 0.01 (`python -m supernet.finetune`)" in card_text(one | own)
 
 
+def test_text_says_that_it_was_trained_as_int8(card):
+    one, _ = card
+    own = {"epochs": 2, "learning_rate": 0.001, "seed": 0}
+    text = card_text(one | {"is_finetuned": True, "int8_finetuning": own})
+    assert "trained on as that for 2 epoch(s) at 0.001 (`python -m supernet.finetune --int8`)" in text
+    assert "fine-tuned alone" not in text
+
+
 def test_text_names_conditions_and_command(card, found):
     text = (card[1] / "README.md").read_text()
     for part in (

@@ -2,18 +2,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import openvino as ov
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch.utils.data import TensorDataset
 
+from profiling.machine import has_vnni, read_machine
 from search.finalists import build
 from search.material import Material
 from search.problem import Candidate
 from supernet.batchnorm import Reestimator, reestimate
-from supernet.checkpoint import finetuned_path, origin_of
+from supernet.checkpoint import digest, finetuned_int8_folder, finetuned_path, origin_of
 from supernet.data import Splits
-from supernet.whole_files import load_state, save_state
+from supernet.errors import OvnasError
+from supernet.int8 import quantize, to_openvino
+from supernet.whole_files import load_state, save_state, write_json
 
 TARGET = {"mode": "latency", "threads": 1, "streams": 1, "batch": 1}
 
@@ -94,3 +98,63 @@ def test_a_fine_tuned_finalist_is_judged_and_exported_with_its_weights(material,
     weights = load_file(Path(built.exported.files["weights"]))
     assert not weights["fc.weight"].any()
     assert build(material, None, tmp_path / "baseline", TARGET).finetuning is None
+
+
+def save_trained_int8(material: Material, batch: int = 1, **facts: object) -> Path:
+    """As `supernet.finetune --int8` leaves it: a model whose classifier knows another class, 1."""
+    architecture = material.network.space.smallest
+    module = material.extract(architecture)[0]
+    module.load_state_dict(module.state_dict() | {"fc.bias": torch.eye(5)[1]})
+    home = finetuned_int8_folder(material.supernet, architecture)
+    home.mkdir()
+    images = material.calibration
+    ov.save_model(quantize(to_openvino(module, images[:batch]), images), home / "model.xml")
+    card = {
+        "epochs": 2,
+        "learning_rate": 0.001,
+        "seed": 7,
+        "is_better": True,
+        "half_range_weights": not has_vnni(read_machine()),
+        "weights": digest(finetuned_path(material.supernet, architecture)),
+        **origin_of(material.supernet),
+    }
+    write_json(card | facts, home / "card.json")
+    return home
+
+
+def test_a_finalist_that_was_trained_as_int8_is_that_model(material, tmp_path):
+    save_trained_int8(material)
+    candidate = Candidate(material.network.space.smallest, 0.2, 100.0, 1000)
+    built = build(material, candidate, tmp_path / "01", TARGET)
+    assert (built.top1_fp32, built.top1_int8) == (1.0, 0.0)
+    assert built.int8_finetuning == {"epochs": 2, "learning_rate": 0.001, "seed": 7}
+    answers = ov.compile_model(built.exported.files["ir"])(material.example.numpy())[0]
+    assert answers.argmax() == 1
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"weights": "those before it was fine-tuned on"}, ""),
+        ({"supernet": "another one"}, ""),
+        ({"is_better": False}, ""),
+        ({"batch": 2}, "its batch is 2, the target's 1"),
+        ({"half_range_weights": None}, "VNNI"),
+    ],
+)
+def test_an_int8_model_that_does_not_suit_is_passed_over(material, tmp_path, facts, reason):
+    save_trained_int8(material, **facts)
+    candidate = Candidate(material.network.space.smallest, 0.2, 100.0, 1000)
+    notes: list[str] = []
+    built = build(material, candidate, tmp_path / "01", TARGET, notes.append)
+    assert built.int8_finetuning is None
+    assert built.top1_int8 == 1.0
+    assert [reason in note for note in notes] == [True] * bool(reason)
+
+
+@pytest.mark.parametrize("name", ["card.json", "model.xml"])
+def test_a_damaged_int8_model_is_named(material, tmp_path, name):
+    home = save_trained_int8(material)
+    (home / name).write_text("{")
+    with pytest.raises(OvnasError, match=f"{home} is damaged"):
+        build(material, Candidate(material.network.space.smallest, 0.2, 100.0, 1000), tmp_path / "01", TARGET)

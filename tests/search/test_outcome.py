@@ -22,6 +22,14 @@ def test_what_stands_beside_a_measurement_is_at_its_speed(found):
     assert now.error == pytest.approx(now.predicted_now_us / now.latency_us - 1)
 
 
+@pytest.mark.parametrize(("speed", "is_said"), [(0.97, False), (1.049, False), (0.94, True), (1.113, True)])
+def test_a_machine_that_has_changed_since_profiling_is_said(found, speed, is_said):
+    found.value["machine_speed"] = speed
+    text = Outcome.of(found.value).speed_text
+    assert f"{speed:.3f} of that when it was profiled" in text
+    assert ("profile again" in text) == is_said
+
+
 def test_another_schema_is_refused(found):
     found.value["schema_version"] = 99
     with pytest.raises(OvnasError, match="has schema 99, but this version reads"):

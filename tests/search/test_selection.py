@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from search.objectives import parse_objectives
-from search.selection import pick_finalists
+from search.selection import pick_between, pick_finalists
 
 
 @pytest.fixture(params=range(5))
@@ -45,3 +45,27 @@ def test_spread_over_what_was_searched_for(candidates_of):
 
 def test_the_order_of_the_front_does_not_matter(front):
     assert pick_finalists(front[::-1], 4) == pick_finalists(front, 4)
+
+
+def test_rivals_fill_the_widest_gaps_first(candidates_of):
+    """A front of 1, 2 and 1,000 us; the last gap ends with the slowest rival, at 4,000 us."""
+    chosen = candidates_of([(1, 0.7), (2, 0.8), (1000, 0.9)])
+    rivals = candidates_of(
+        [(1.4, 0.7), (9, 0.8), (30, 0.79), (60, 0.805), (700, 0.88), (3000, 0.9), (4000, 0.9)]
+    )
+    picked = [[c.latency_us for c in pick_between(chosen, rivals, n)] for n in range(1, 8)]
+    assert picked[0] == [60]  # the most accurate in the middle half of 2 to 1,000
+    assert picked[1] == [9, 60]  # the nearest to the middle of 2 to 60 would be 9, too
+    assert picked[2] == [9, 60, 700]  # alone between 60 and 1,000, though beside their middle
+    assert picked[-1] == [c.latency_us for c in rivals]
+    for n, found in enumerate(picked, start=1):
+        assert len(found) == n == len({*found})
+
+
+def test_rivals_alone_are_spread(candidates_of):
+    rivals = candidates_of([(10 ** (i / 10), 0.9) for i in range(41)])
+    found = [c.latency_us for c in pick_between([], rivals, 3)]
+    np.testing.assert_allclose(found, [10, 100, 1000], rtol=0.3)
+    assert pick_between(rivals, [], 3) == [] == pick_between([], rivals, 0)
+    at_one_place = candidates_of([(5, 0.9), (5, 0.8)])
+    assert len(pick_between(at_one_place, at_one_place, 2)) == 2

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from supernet import Study, finetune, train
-from supernet.checkpoint import load_finetuned, load_supernet
+from supernet.checkpoint import load_finetuned, load_finetuned_int8, load_supernet
 from supernet.data import load_splits, take
 from supernet.int8 import quantize, to_openvino
 from supernet.keeper import Keeper
@@ -66,6 +66,9 @@ def test_fine_tuning_then_int8(trained, capsys):
     assert n_quantizers(model) == n_quantizers(usual) > 0
     assert accuracy(finetune._compiled(model), splits.validation) == pytest.approx(kept, abs=0.004)
     assert abs(kept - found["after"]["validation"]) < 0.1
+    taken_up = load_finetuned_int8(home, smallest)
+    assert (taken_up is not None) == int8["is_better"]
+    assert load_finetuned_int8(home, network.space.largest) is None
     before = (Path(int8["path"]) / "model.bin").read_bytes()
     assert finetune.main([*options, "--int8"]) == 2
     assert "fine-tuned as INT8 already" in capsys.readouterr().err
