@@ -7,8 +7,15 @@ import sys
 
 from predictor_figures import baselines, compiled_speed, predictor_accuracy, resnet50
 from profiling_figures import benchmark_app, kill, repeatability, sliced_oracle
-from results_file import FOLDER, biases_note, is_without_biases, read, results
-from search_figures import predictor_choice, published_ratios, search_efficiency, whole_line, within_macs
+from results_file import FOLDER, biases_note, is_without_biases, read, recipe_note, results
+from search_figures import (
+    coverage_note,
+    predictor_choice,
+    published_ratios,
+    search_efficiency,
+    whole_line,
+    within_macs,
+)
 from summary import summary
 from training_figures import accuracies, alone, given, strategies
 from zoo_figures import zoo_coverage
@@ -75,9 +82,11 @@ def updated(text: str) -> str:
     """README's text with the summary between its markers."""
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    lines = sorted(results("end_to_end-digits"), key=is_without_biases)
+    lines = sorted(
+        results("end_to_end-digits"), key=lambda p: (is_without_biases(p), bool(recipe_note(read(p))))
+    )
     parts = [whole_line(read(path), path.name) for path in lines[:1]]
-    parts += [summary(), *filter(None, [biases_note("\\* ")])]
+    parts += [summary(), *filter(None, [biases_note("\\* "), coverage_note()])]
     return "\n".join([f"{head}{BEGIN}", "\n\n".join(parts), f"{END}{tail}"])
 
 

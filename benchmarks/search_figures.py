@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from results_file import FOLDER, cpu_text, lacks_biases, link, machine_text, recipe_note
+from results_file import (
+    FOLDER,
+    cpu_text,
+    lacks_biases,
+    link,
+    machine_text,
+    read,
+    recipe_note,
+    results,
+)
 
 from search.comparison import COPIES
 from search.published import BASELINE, load_published
 
 __all__ = [
     "chosen_within",
+    "coverage_note",
     "minutes_text",
     "predictor_choice",
     "published_ratios",
@@ -61,7 +71,9 @@ def _tuned(one: dict[str, Any]) -> str:
     if not one.get("is_finetuned"):
         return ""
     epochs = (one.get("finetuning") or {}).get("epochs")
-    return f" (fine-tuned, {f'{epochs} epochs' if epochs else 'its file does not say how long'})"
+    int8 = (one.get("int8_finetuning") or {}).get("epochs")
+    told = [f"{n} epochs{how}" for n, how in ((epochs, ""), (int8, " as INT8")) if n]
+    return f" (fine-tuned, {' and '.join(told) or 'its file does not say how long'})"
 
 
 def told(value: dict[str, Any]) -> str:
@@ -233,9 +245,25 @@ def _ratio(ratio: dict[str, Any]) -> str:
     return f"{ratio['value']:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")
 
 
-def chosen_within(search: dict[str, Any], name: str, mode: str) -> dict[str, Any]:
-    """Of the networks found within the MACs of a published one, the one that the first measurement, which
-    chose, says is the fastest: its figures in the second one, and its MACs."""
+def coverage_note() -> str:
+    """How many measured finalists of all files lie inside their predicted intervals, in words; or nothing."""
+    found = [
+        one["is_inside_interval"]
+        for path in results("end_to_end")
+        for one in read(path).get("search", {}).get("finalists", ())
+    ]
+    judged = [inside for inside in found if inside is not None]
+    if not judged:
+        return ""
+    return (
+        f"Over all files, {sum(judged)} of {len(judged)} finalists' latencies "
+        f"({sum(judged) / len(judged):.0%}) lie in their 90 % interval."
+    )
+
+
+def chosen_within(search: dict[str, Any], name: str, mode: str, least_share: float = 0.0) -> dict[str, Any]:
+    """Of the networks found within the MACs of a published one, and with so large a share of them, the one
+    that the first measurement, which chose, says is the fastest: its figures in the second, and its MACs."""
     first = {
         (c["space"], c["least_share"], c["architecture"]): c["speedup"]
         for c in search["candidates"]
@@ -244,7 +272,7 @@ def chosen_within(search: dict[str, Any], name: str, mode: str) -> dict[str, Any
     own = [
         (first[c["space"], c["least_share"], c["architecture"]], i)
         for i, c in enumerate(search["chosen"])
-        if c["instead_of"] == name
+        if c["instead_of"] == name and c["least_share"] >= least_share
     ]
     best = max(own)[1]
     return {**search["modes"][mode]["found"][best], "macs": search["chosen"][best]["macs"]}

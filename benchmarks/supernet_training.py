@@ -10,10 +10,11 @@ with and without re-estimated BatchNorm statistics. `alone`: sub-networks straig
 against the same architectures trained alone, from the pre-trained weights that they share, for as many
 epochs. `strategies`: sandwich and distillation against one random sub-network a step, for equal time.
 `given`: a file of pre-trained weights, with the log of the training that made it beside it.
-`torchrun --nproc-per-node 2 benchmarks/supernet_training.py ...` trains in several processes.
-The others need `python -m supernet.train` first (`strategies` its pre-trained model only), say what they do
-as they go on, and may be interrupted at any time: what is finished lies in
-`runs/<study>/supernet/benchmark/`.
+
+All but `given` need `python -m supernet.train` first (`strategies` its pre-trained model only), say what they
+do as they go on, and may be interrupted at any time: what is finished lies in
+`runs/<study>/supernet/benchmark/`. `torchrun --nproc-per-node 2 benchmarks/supernet_training.py ...` trains
+in several processes.
 """
 
 from __future__ import annotations
@@ -75,11 +76,16 @@ class Bench:
         self._compute: Compute | None = None
         self.weights = checkpoint.digest(self.home / "supernet.safetensors")[:16]
 
+    @property
+    def made_of(self) -> str:
+        """What results depend on: the weights, and in how many parts batches are normalised."""
+        return f"{self.weights} by {self.world.size}" if self.world.size > 1 else self.weights
+
     def finished(self, key: str, make: Callable[[], Any]) -> Any:
         """`make()`, or what an earlier start has kept under the key, for the same weights; of several
         processes all take part in making, and the first one's value is kept."""
         path = self.folder / "finished.json"
-        key = f"{key} of {self.weights}"
+        key = f"{key} of {self.made_of}"
 
         def kept() -> dict[str, Any]:
             return dict(self.world.agree(json.loads(path.read_text()) if path.is_file() else {}))  # type: ignore[call-overload]
@@ -96,7 +102,7 @@ class Bench:
     def write(self, name: str, value: dict[str, Any]) -> None:
         """A file of results of the study, by the first of several processes."""
         if self.world.is_first:
-            write_result(f"supernet_{name}-{self.study.name}", value | {"processes": self.world.size})
+            write_result(f"supernet_{name}-{self.study.name}", value)
 
     def compute(self, module: nn.Module) -> Compute:
         """Chosen once for all that is compared."""
@@ -110,7 +116,7 @@ class Bench:
 
     def train(self, name: str, module: nn.Module, step: Step, recipe: Recipe, seed: int) -> float:
         """Trains to the end of the recipe, going on where an earlier start was; seconds in all."""
-        name = f"{name}-{self.weights}"
+        name = f"{name}-{self.made_of.replace(' ', '-')}"
         path = self.folder / f"{name}.safetensors"
         log = TrainingLog(self.folder / f"{name}.csv" if self.world.is_first else None)
         keeper = Keeper(path, self.study, self.seed, log, world=self.world)
@@ -241,6 +247,7 @@ def alone(bench: Bench, arguments: argparse.Namespace) -> None:
             "epochs": epochs,
             "batchnorm_samples": len(bench.samples),
             "architectures": arguments.architectures,
+            "processes": bench.world.size,
             "rows": rows,
         }
         bench.write("alone", value)  # each takes long: the file holds what is finished
@@ -274,7 +281,7 @@ def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
             step = maker(network, compute.module(model).eval(), space, options[name], compute)
             slug = name.replace(" ", "-").replace(",", "").replace("+", "and")
             seconds_a_step = bench.finished(
-                f"seconds a step, {name}, {arguments.minutes} minutes",
+                f"seconds a whole step, {name}, {arguments.minutes} minutes",
                 lambda: timed_step(network, bench.fit(network, step, recipe_for(1000), seed=30 + index)),
             )
             per_epoch = max(1, len(bench.splits.train) // section.batch_size) * seconds_a_step
@@ -306,6 +313,7 @@ def strategies(bench: Bench, arguments: argparse.Namespace) -> None:
         "study": bench.study.name,
         "minutes": arguments.minutes,
         "n_random_judged": arguments.random,
+        "processes": bench.world.size,
         "pretrained": bench.finished("pretrained", lambda: bench.judged(model.to("cpu"))),
         "rows": rows,
     }
@@ -343,7 +351,7 @@ def timed_step(network: nn.Module, fit: Fit, n: int = 12) -> float:
 
     with suppress(_EnoughStepsError):
         for _ in fit.epochs(on_step):
-            pass
+            on_step()  # which an epoch's last step does not call
     network.load_state_dict(kept)
     network.zero_grad(set_to_none=True)
     return (ends[-1] - ends[0]) / (len(ends) - 1)

@@ -87,6 +87,8 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     folder = predictor_folder(study, arguments.runs_dir, arguments.name or kind)
     seen = origin.get("adapted_from", {}).get("train_architectures", {})
     kept = by_study(residuals, data.train, seen)
+    for line in _known_to_base(data, seen):
+        out.print(line, soft_wrap=True)
     unlike = _unlike(predictor, data, arguments)
     save(
         kind,
@@ -141,6 +143,22 @@ def _unlike(
         return {}
     found = out_of_place(predictor, data.train, seed=arguments.seed)
     return by_study(found, data.train) if len(found) else {}
+
+
+def _known_to_base(data: Dataset, seen: dict[str, list[str]]) -> list[str]:
+    """A note for each study whose intervals rest also on networks that the base learned from."""
+    from predictor.conformal import FEWEST
+
+    lines = []
+    for study in data.plans:
+        own = [str(e.record.architecture) for e in data.train if e.study == study]
+        known = len({*own} & {*seen.get(study, ())})
+        if known and len(own) - known < FEWEST:
+            lines.append(
+                f"note: the base learned from {known} of the {len(own)} networks of {study}, so that its "
+                f"intervals may be too narrow; measure {FEWEST} others, with profiling.collect --seed 1"
+            )
+    return lines
 
 
 def _intervals(residuals: dict[str, NDArray[np.float64]]) -> list[str]:

@@ -254,6 +254,8 @@ def _conditions(card: dict[str, Any]) -> list[tuple[str, str]]:
         ("round", "round of the search"),
         ("onnx_checked_by", "ONNX file checked by"),
     ):
+        if key == "calibration_samples" and card.get("int8_finetuning"):
+            continue  # training moved the ranges on
         if card.get(key) not in (None, ""):
             rows.append((label, _plain(card[key])))
     return rows
@@ -276,6 +278,8 @@ def _files(card: dict[str, Any]) -> list[tuple[str, str]]:
         ("model.onnx", f"FP32; computes the same as the weights by {card['onnx_checked_by']}"),
         ("weights.safetensors", "FP32 weights and BatchNorm statistics"),
     ]
+    if card.get("int8_finetuning"):
+        rows[0] = (rows[0][0], f"{rows[0][1]}, with weights of its own: trained on from the others")
     if card.get("architecture"):
         rows.append(("architecture.txt", "the choices that make it, as `Architecture.parse` reads them"))
     return [*rows, (CARD, "all of this as JSON")]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from supernet.study import Study
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.console import Console
 
+    from profiling.preparation import Bench
     from supernet.architecture import Architecture
 
 __all__ = ["can_retrain", "is_tuned", "retrain", "store_finalists"]
@@ -23,14 +23,13 @@ def store_finalists(
     runs_dir: Path,
     architectures: Sequence[Architecture],
     rng: np.random.Generator,
-    out: Console,
+    make_bench: Callable[[], tuple[Bench, dict[str, Any]]],
 ) -> int:
     """Measures those that are not in the study's database yet by profiling's own protocol (sliced graphs,
     kernels and rounds) and adds them as "finalist"; returns how many. 0 where nothing was collected here.
 
     The caller holds the measuring lock. Raises OvnasError where it was collected under other conditions.
     """
-    from profiling.beginning import set_up
     from profiling.block import even_blocks, is_disturbed, measure_block
     from profiling.collect import store_path
     from profiling.store import Store
@@ -43,7 +42,7 @@ def store_finalists(
     fresh = [a for a in dict.fromkeys(architectures) if a not in known]
     if not fresh:
         return 0
-    bench, meta = set_up(study, out, is_new=False)
+    bench, meta = make_bench()
     with Store.create_or_open(path, meta) as store:
         for block in even_blocks(fresh, bench.room()):
             found = {one.architecture: one for one in measure_block(bench, block, rng)}

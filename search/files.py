@@ -70,7 +70,12 @@ def search_value(
         "history": history_of(problem, reference),
         "reference_point": reference.to_json(settings.objectives),
         "baseline_quality": workshop.baseline_quality,
-        "machine_speed": source.baseline_us / beside.anchor_us,
+        "machine_speed": beside.machine_speed(source.baseline_us),
+        "anchor_speed": source.baseline_us / beside.anchor_us,
+        "witnesses": [
+            {"architecture": str(w.architecture), "latency_then_us": w.then_us, "latency_us": w.now_us}
+            for w in beside.witnesses
+        ],
         "half_range_weights": not has_vnni(machine),
         "versions": {name: metadata.version(name) for name in VERSIONS},
         "supernet": None if material.supernet is None else origin_of(material.supernet)["supernet"],

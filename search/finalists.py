@@ -15,6 +15,7 @@ from search.export import Exported, export_model
 from search.material import Material
 from search.problem import Candidate
 from search.speedup import Ratio
+from search.witnesses import Testimony, Witness
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -77,6 +78,13 @@ class Measurement:
     baseline: Measured
     fp32: Measured
     finalists: tuple[Measured, ...]
+    witnesses: tuple[Testimony, ...] = ()
+
+    def machine_speed(self, baseline_us: float) -> float:
+        """How many times as fast the machine is as when the anchor took `baseline_us`: the median of what the
+        anchor and each of the witnesses say."""
+        logs = [np.log(baseline_us / self.anchor_us), *(np.log(w.then_us / w.now_us) for w in self.witnesses)]
+        return float(np.exp(np.median(logs)))
 
 
 def build(
@@ -166,8 +174,9 @@ def measure(
     target: Target,
     rng: np.random.Generator,
     bar: Progress,
+    witnesses: Sequence[Witness] = (),
 ) -> Measurement:
-    """Latency and throughput of everyone, beside the baseline."""
+    """Latency and throughput of everyone, beside the baseline; of `witnesses` the latency."""
     from profiling.load import samples_per_s
     from profiling.machine import throughput_target
     from supernet.int8 import to_openvino
@@ -175,9 +184,14 @@ def measure(
     fp32 = to_openvino(traced(material), material.example)
     models = [fp32, *(built.exported.model for built in finalists)]
     task = bar.add_task("measuring finalists", total=2 * COPIES * ROUNDS, note="latency")
-    anchor_us, single = compare(
-        baseline.exported.model, models, target, rng, lambda: bar.update(task, advance=1)
+    anchor_us, ratios = compare(
+        baseline.exported.model,
+        [*models, *(w.model for w in witnesses)],
+        target,
+        rng,
+        lambda: bar.update(task, advance=1),
     )
+    single, of_witnesses = ratios[: 1 + len(models)], ratios[1 + len(models) :]
     wide = throughput_target(target)
     bar.update(task, completed=COPIES * ROUNDS, note="throughput")
     busy_us, busy = compare(baseline.exported.model, models, wide, rng, lambda: bar.update(task, advance=1))
@@ -194,4 +208,8 @@ def measure(
         )
 
     base, plain, *others = (measured(one, other) for one, other in zip(single, busy, strict=True))
-    return Measurement(anchor_us, base, plain, tuple(others))
+    testimonies = (
+        Testimony(w.architecture, w.then_us, anchor_us * r.value)
+        for w, r in zip(witnesses, of_witnesses, strict=True)
+    )
+    return Measurement(anchor_us, base, plain, tuple(others), tuple(testimonies))

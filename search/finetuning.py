@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,21 +60,47 @@ def trained_int8(
     material: Material, architecture: Architecture, half_range: bool, note: Callable[[str], None]
 ) -> tuple[ov.Model, dict[str, Any]] | tuple[None, None]:
     """The INT8 model that `supernet.finetune --int8` has made of the sub-network as it is now, and epochs,
-    learning_rate and seed of that; nothing where there is none for this batch and range of weights, and
-    `note` gets why one is passed over."""
-    from supernet.checkpoint import load_finetuned_int8
+    learning_rate and seed of that; nothing where there is none for these weights, batch and range of weights,
+    and `note` gets why one is passed over. Raises OvnasError where its model cannot be read."""
+    from profiling.target import core
+    from supernet.checkpoint import finetuned_int8_card, finetuned_int8_folder
+    from supernet.errors import OvnasError
 
-    kept = None if material.supernet is None else load_finetuned_int8(material.supernet, architecture)
-    if kept is None:
+    home = material.supernet
+    card = None if home is None else finetuned_int8_card(home, architecture)
+    if home is None or card is None:
         return None, None
-    model, card = kept
+    path = finetuned_int8_folder(home, architecture) / "model.xml"
+    try:
+        model = core().read_model(path)
+    except RuntimeError as error:
+        raise OvnasError(
+            f"{path} cannot be read; delete {path.parent}, or make it again with supernet.finetune --int8 "
+            f"--force ({str(error).splitlines()[0]})"
+        ) from None
+    reason = _why_passed_over(card, home, architecture, half_range)
     batch, wanted = int(model.inputs[0].shape[0]), len(material.example)
-    reason = ""
-    if batch != wanted:
+    if not reason and batch != wanted:
         reason = f"its batch is {batch}, the target's {wanted}"
-    elif card["half_range_weights"] != half_range:
-        reason = f"it was made on a CPU {'without' if half_range is False else 'with'} VNNI"
     if reason:
         note(f"the INT8 model that supernet.finetune --int8 made of {architecture} is not used: {reason}")
         return None, None
     return model, {key: card[key] for key in ("epochs", "learning_rate", "seed")}
+
+
+def _why_passed_over(
+    card: dict[str, Any], home: Path, architecture: Architecture, half_range: bool
+) -> str | None:
+    from supernet.checkpoint import digest, finetuned_path, origin_of
+
+    if card.get("supernet") != origin_of(home)["supernet"]:
+        return "it came from another super-network"
+    if "weights" not in card:
+        return "an earlier version made it; --int8 --force makes it again"
+    if card["weights"] != digest(finetuned_path(home, architecture)):
+        return "the sub-network has other weights now; --int8 --force makes it again"
+    if not card.get("is_better"):
+        return "training did not make it better"
+    if card.get("half_range_weights") != half_range:
+        return f"it was made on a CPU {'with' if half_range else 'without'} VNNI"
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from search.settings import MEASURE
 from supernet.errors import OvnasError
 
 if TYPE_CHECKING:
@@ -174,6 +175,8 @@ class Outcome:
     machine: dict[str, Any]
     target: Target
     machine_speed: float
+    anchor_speed: float
+    witness_speeds: tuple[float, ...]
     is_accuracy: bool
     quality: str
     objectives: tuple[str, ...]
@@ -199,9 +202,20 @@ class Outcome:
     @property
     def speed_text(self) -> str:
         """What predictions are held against, and whether the machine is still the one that was profiled."""
+        if self.predictor == MEASURE:
+            return (
+                "latencies of the search stand at the machine's speed when finalists were measured, "
+                f"{self.machine_speed:.3f} of that when the search measured them"
+            )
+        by = "by the anchor"
+        if speeds := self.witness_speeds:
+            by = (
+                f"by the median of the anchor ({self.anchor_speed:.3f}) and {len(speeds)} networks that were "
+                f"profiled ({min(speeds):.3f} to {max(speeds):.3f})"
+            )
         text = (
             "predictions stand at the machine's speed of the measurement, "
-            f"{self.machine_speed:.3f} of that when it was profiled"
+            f"{self.machine_speed:.3f} of that when it was profiled, {by}"
         )
         if abs(self.machine_speed - 1) > MOVED:
             text += (
@@ -233,6 +247,10 @@ class Outcome:
             machine=value["machine"],
             target=value["target"],
             machine_speed=float(value["machine_speed"]),
+            anchor_speed=float(value.get("anchor_speed", value["machine_speed"])),
+            witness_speeds=tuple(
+                float(w["latency_then_us"] / w["latency_us"]) for w in value.get("witnesses", ())
+            ),
             is_accuracy=bool(value["is_accuracy"]),
             quality=str(value["quality"]),
             objectives=tuple(value["objectives"]),

@@ -210,21 +210,27 @@ class Problem:
 
     def rivals(self) -> list[Candidate]:
         """Feasible candidates behind the front, but within one standard error of the accuracy of every member
-        that is as fast: which of the two is better, the images cannot tell. Fastest first."""
+        that is no worse in all other objectives (in latency, say): which of the two is better, the images
+        cannot tell. Fastest first."""
         is_asked = self.quality.is_accuracy and "accuracy" in {o.name for o in self.objectives}
         if not (is_asked and self.has_feasible):
             return []
-        front = self.front()
-        left_out = {*(c.architecture for c in front), self.space.largest}  # which is the baseline
+        front = {c.architecture for c in self.front()}
+        candidates = list(self.candidates.values())
+        points, excess = self.evaluated()
+        costs = points[:, [i for i, o in enumerate(self.objectives) if o.name != "accuracy"]]
+        members = [i for i, c in enumerate(candidates) if c.architecture in front]
 
-        def is_rival(candidate: Candidate) -> bool:
-            best = max((c.quality for c in front if c.latency_us <= candidate.latency_us), default=None)
-            return best is not None and candidate.quality >= best - self.quality.standard_error(best)
+        def is_rival(place: int) -> bool:
+            better = [i for i in members if (costs[i] <= costs[place]).all()]
+            best = max(candidates[i].quality for i in better)  # one of them dominates it
+            return candidates[place].quality >= best - self.quality.standard_error(best)
 
-        feasible = (
-            c for c, excess in zip(self.candidates.values(), self.evaluated()[1], strict=True) if not excess
-        )
-        found = [c for c in feasible if c.architecture not in left_out and is_rival(c)]
+        found = [
+            c
+            for i, c in enumerate(candidates)
+            if not excess[i] and c.architecture not in front | {self.space.largest} and is_rival(i)
+        ]  # the largest is the baseline
         return sorted(found, key=lambda c: c.latency_us)
 
     def reference(self) -> Reference:

@@ -76,7 +76,7 @@ def give_back(
     architectures = [f.built.architecture for f in finalists]
     try:
         with workshop.lock():
-            n = store_finalists(study, arguments.runs_dir, architectures, rng, workshop.out)
+            n = store_finalists(study, arguments.runs_dir, architectures, rng, workshop.bench)
     except OvnasError as error:
         workshop.out.print(f"note: finalists were not added to the measurements: {error}", soft_wrap=True)
         return False

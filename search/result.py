@@ -35,6 +35,11 @@ class Finalist:
     baseline_us: float
     round: int
 
+    @property
+    def machine_speed(self) -> float:
+        """How many times as fast the machine was when it was measured as when it was profiled."""
+        return self.beside.machine_speed(self.baseline_us)
+
 
 def is_inside(finalist: Finalist) -> bool | None:
     """Whether the measured latency lies in the predicted interval, at that speed of the machine; None without
@@ -46,9 +51,8 @@ def is_inside(finalist: Finalist) -> bool | None:
 
 
 def latency_then_us(finalist: Finalist) -> float:
-    """The measured latency at the machine's speed when it was profiled, which a prediction is of: relative to
-    the anchor in both."""
-    return finalist.baseline_us * finalist.measured.latency_us / finalist.beside.anchor_us
+    """The measured latency at the machine's speed when it was profiled, which a prediction is of."""
+    return finalist.measured.latency_us * finalist.machine_speed
 
 
 def baseline_value(built: Built, beside: Measurement, n_test: int | None, home: Path) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def finalist_value(
             "top1_int8_change": change,
             "top1_int8_change_se": change_error,
         },
-        "machine_speed": finalist.baseline_us / finalist.beside.anchor_us,
+        "machine_speed": finalist.machine_speed,
         "is_inside_interval": is_inside(finalist),
         "is_feasible": not violations,
         "violations": violations,

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,11 +22,13 @@ from search.result import Finalist
 from search.selection import pick_between, pick_finalists
 from search.settings import Settings
 from search.sizes import Sizes
+from search.witnesses import Witness
 from supernet import cli
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from profiling.preparation import Bench
     from profiling.target import Target
     from supernet.architecture import Architecture
 
@@ -37,7 +39,8 @@ __all__ = ["Workshop", "make_problem", "run_round", "search_problem"]
 class Workshop:
     """What all rounds share. `baseline_quality` is the pre-trained model's accuracy on what the search judges
     on, None without data; `baseline_now_us` its INT8 latency just before the search, None where no limit
-    needs it."""
+    needs it; `bench` makes profiling's, once, with what its rows must agree in; `witnesses` are measured
+    beside the finalists."""
 
     settings: Settings
     material: Material
@@ -49,6 +52,8 @@ class Workshop:
     folder: Path
     lock: Callable[[], AbstractContextManager[object]]
     finetune: Callable[[Sequence[Architecture]], None]
+    bench: Callable[[], tuple[Bench, dict[str, Any]]]
+    witnesses: Callable[[LatencySource], Sequence[Witness]]
     out: Console
 
 
@@ -127,12 +132,13 @@ def run_round(
     )
     n, objectives = workshop.settings.finalists, workshop.settings.objectives
     chosen = pick_finalists(front, n, objectives)
-    beside = [*(f.built.candidate for f in before if f.built.candidate is not None), *chosen]
+    beside = [*(problem.candidates[f.built.architecture] for f in before), *chosen]
     chosen += pick_between(beside, rivals, n - len(chosen), objectives)
     chosen.sort(key=lambda c: c.latency_us)
     if not chosen:
         return problem, []
     workshop.finetune([c.architecture for c in chosen])
+    witnesses = workshop.witnesses(source)
     rng = np.random.default_rng([workshop.settings.seed, number])
     with workshop.lock(), cli.progress(workshop.out) as bar:
         task = bar.add_task("building finalists", total=len(chosen), note="")
@@ -143,7 +149,9 @@ def run_round(
                 build(workshop.material, candidate, workshop.folder / f"{i:02d}", workshop.target, note)
             )
             bar.update(task, advance=1)
-        measurement = measure(workshop.material, workshop.baseline, networks, workshop.target, rng, bar)
+        measurement = measure(
+            workshop.material, workshop.baseline, networks, workshop.target, rng, bar, witnesses
+        )
     intervals = source.interval(np.array([c.latency_us for c in chosen]))
     return problem, [
         Finalist(built, one, measurement, ends, source.baseline_us, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 import shutil
 import sys
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from profiling.preparation import Bench
     from profiling.target import Target
     from search.finalists import Built
+    from search.latency import LatencySource
     from search.material import Material
     from search.problem import Problem
     from search.quality import Quality
     from search.result import Finalist
     from search.rounds import Workshop
+    from search.witnesses import Witness
     from supernet.architecture import Architecture
 
 
@@ -46,13 +50,12 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     """Writes candidates.csv, front.csv, search.json, report.html and the finalists' files; returns
     search.json's value. Raises OvnasError, once all that is written, where no finalist keeps to the
     constraints."""
-    from profiling.beginning import warn_of_unfit
+    from profiling.beginning import set_up, warn_of_unfit
     from profiling.lock import measuring
     from profiling.machine import read_machine, read_target
     from search.algorithms.registry import make_algorithm
     from search.files import search_value, write_search
     from search.finalists import build
-    from search.latency import LatencySource
     from search.loadgen import require_loadgen
     from search.material import load_material
     from search.refresh import give_back, refreshed
@@ -94,11 +97,13 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         with out.status("building the baseline"):
             baseline = build(material, None, partial / "baseline", target)
         lock = nullcontext if is_in_loop else measuring
+        bench = functools.cache(functools.partial(set_up, study, out, is_new=False))
         workshop = Workshop(
             settings, material, quality, target, baseline,
             _baseline_quality(settings, material, quality),
             _baseline_now_us(settings, baseline, target, lock, out), partial, lock,
-            _finetuner(arguments, settings, material, out), out,
+            _finetuner(arguments, settings, material, out), bench,
+            _witnesses(study, arguments, bench, out), out,
         )  # fmt: skip
         problem, finalists = run_round(workshop, source, [], [], 1)
         n_predicted = problem.n_predicted
@@ -142,6 +147,28 @@ def _finetuner(
             finetune_missing(arguments, material, architectures, settings.finetune_epochs, out)
 
     return finetune
+
+
+def _witnesses(
+    study: Study,
+    arguments: argparse.Namespace,
+    bench: Callable[[], tuple[Bench, dict[str, Any]]],
+    out: Console,
+) -> Callable[[LatencySource], Sequence[Witness]]:
+    """What is measured again beside finalists, where predictions stand on what was profiled."""
+    from search.witnesses import call_witnesses
+    from supernet.errors import OvnasError
+
+    def witnesses(source: LatencySource) -> Sequence[Witness]:
+        if not source.is_known:
+            return ()
+        try:
+            return call_witnesses(study, arguments.runs_dir, source, lambda: bench()[0])
+        except OvnasError as error:
+            out.print(f"note: the anchor alone says how fast the machine is now: {error}", soft_wrap=True)
+            return ()
+
+    return witnesses
 
 
 def _baseline_quality(settings: Settings, material: Material, quality: Quality) -> float | None:

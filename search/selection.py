@@ -37,9 +37,9 @@ def pick_between(
     n: int,
     objectives: Sequence[Objective] = DEFAULT,
 ) -> list[Candidate]:
-    """Up to `n` of `rivals`, one after another where those that are `chosen` already leave the widest gap, on
-    the same scale as `pick_finalists`: of the rivals in its middle half the most accurate one, or else the
-    one nearest to its middle. The cheapest first."""
+    """Up to `n` of `rivals`, one after another in the widest gap with a rival in it that those `chosen`
+    before leave, on the same scale as `pick_finalists` (the last gap ends with the costliest rival): of the
+    rivals in its middle half the most accurate, or else the nearest to its middle. The cheapest first."""
     place = _place(objectives)
     found: list[Candidate] = []
     free = list(rivals)

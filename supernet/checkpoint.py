@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import fx, nn
 
@@ -28,18 +28,15 @@ from supernet.whole_files import (
     write_partial_state,
 )
 
-if TYPE_CHECKING:
-    import openvino as ov
-
 __all__ = [
     "differences",
     "digest",
+    "finetuned_int8_card",
     "finetuned_int8_folder",
     "finetuned_path",
     "finetuning_of",
     "keeps_pretraining",
     "load_finetuned",
-    "load_finetuned_int8",
     "load_pretrained",
     "load_supernet",
     "origin_of",
@@ -231,23 +228,8 @@ def finetuned_int8_folder(folder: Path, architecture: Architecture) -> Path:
     return finetuned_path(folder, architecture).with_suffix("")
 
 
-def load_finetuned_int8(folder: Path, architecture: Architecture) -> tuple[ov.Model, dict[str, Any]] | None:
-    """The INT8 model that `supernet.finetune --int8` has made of a sub-network, and its card; None where
-    there is none, where it came from other weights than the sub-network has now, or where training made it
-    no better. Raises OvnasError where it cannot be read."""
-    home = finetuned_int8_folder(folder, architecture)
-    if not (home / "card.json").is_file():
-        return None
-    import openvino as ov
-
-    try:
-        card = json.loads((home / "card.json").read_text(encoding="utf-8"))
-        weights = digest(finetuned_path(folder, architecture))
-        origin = origin_of(folder) | {"weights": weights, "is_better": True}
-        if any(card.get(key) != value for key, value in origin.items()):
-            return None
-        return ov.Core().read_model(home / "model.xml"), card
-    except (ValueError, AttributeError, RuntimeError) as error:
-        raise OvnasError(
-            f"{home} is damaged; delete it, or make it again with supernet.finetune --int8 --force ({error})"
-        ) from None
+def finetuned_int8_card(folder: Path, architecture: Architecture) -> dict[str, Any] | None:
+    """What `supernet.finetune --int8` says of the model that it has made of a sub-network; None where there
+    is none."""
+    card: dict[str, Any] | None = read_json(finetuned_int8_folder(folder, architecture) / "card.json")
+    return card

@@ -155,6 +155,7 @@ def _finetune_int8(
     found = tuner.facts | tuner.compared(*(_compiled(model) for model in models))
     folder = checkpoint.finetuned_int8_folder(tuner.home, architecture)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "card.json").unlink(missing_ok=True)  # a search takes up what has one
     ov.save_model(models[found["is_better"]], folder / "model.xml", compress_to_fp16=False)
     facts = found | {"half_range_weights": half_range} | checkpoint.origin_of(tuner.home)
     facts["weights"] = checkpoint.digest(checkpoint.finetuned_path(tuner.home, architecture))

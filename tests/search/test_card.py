@@ -66,6 +66,8 @@ def test_text_says_that_it_was_trained_as_int8(card):
     text = card_text(one | {"is_finetuned": True, "int8_finetuning": own})
     assert "trained on as that for 2 epoch(s) at 0.001 (`python -m supernet.finetune --int8`)" in text
     assert "fine-tuned alone" not in text
+    assert "calibration samples" not in text
+    assert "with weights of its own: trained on from the others" in text
 
 
 def test_text_names_conditions_and_command(card, found):

@@ -30,6 +30,28 @@ def test_a_machine_that_has_changed_since_profiling_is_said(found, speed, is_sai
     assert ("profile again" in text) == is_said
 
 
+def test_who_says_how_fast_the_machine_is(found):
+    assert "by the anchor" in Outcome.of(found.value).speed_text
+    found.value.update(
+        machine_speed=1.02,
+        anchor_speed=1.1,
+        witnesses=[
+            {"architecture": "w8", "latency_then_us": then, "latency_us": 100.0} for then in (101.0, 102.0)
+        ],
+    )
+    text = Outcome.of(found.value).speed_text
+    assert "1.020 of that when it was profiled" in text
+    assert "median of the anchor (1.100) and 2 networks that were profiled (1.010 to 1.020)" in text
+    assert "profile again" not in text
+
+
+def test_where_the_search_measured_nothing_was_profiled(found):
+    found.value.update(predictor="measure", machine_speed=1.2)
+    text = Outcome.of(found.value).speed_text
+    assert "1.200 of that when the search measured them" in text
+    assert "profile" not in text
+
+
 def test_another_schema_is_refused(found):
     found.value["schema_version"] = 99
     with pytest.raises(OvnasError, match="has schema 99, but this version reads"):

@@ -7,6 +7,7 @@ import pytest
 
 from search.constraints import Limit
 from search.history import history_of
+from search.objectives import parse_objectives
 from search.problem import Problem
 from search.sizes import Sizes
 
@@ -184,6 +185,27 @@ class TestRivals:
         assert 0 < sum(c.latency_us < slowest for c in expected) < len(expected)
         assert problem.rivals() == sorted(expected, key=lambda c: c.latency_us)
 
+    def test_are_beside_those_that_cost_as_little_of_what_was_asked_for(self, space, quality, latency, rng):
+        """Parameters, where latency was not asked for; both together; and always within a standard error."""
+        quality.is_accuracy = True
+        quality.of = lambda a: 0.9 + 0.1 * ((space.macs(a) * 7919) % 1000) / 1000
+        quality.standard_error = lambda q: 0.02
+        for names, figures in (
+            (["accuracy", "parameters"], ("n_parameters",)),
+            (["accuracy", "latency", "parameters"], ("latency_us", "n_parameters")),
+        ):
+            problem = Problem(space, quality, latency, 100, objectives=parse_objectives(names))
+            problem.evaluate(np.unique(space.sample_codes(100, rng), axis=0))
+            found = problem.rivals()
+            assert found
+            for rival in found:
+                better = [
+                    f.quality
+                    for f in problem.front()
+                    if all(getattr(f, name) <= getattr(rival, name) for name in figures)
+                ]
+                assert max(better) - 0.02 <= rival.quality <= max(better)
+
     def test_are_feasible(self, problem, space, quality, latency):
         bound = float(np.quantile([c.latency_us for c in problem.candidates.values()], 0.95))
         limited = Problem(space, quality, latency, 300, limits=[Limit("max_latency", "latency", bound, True)])
@@ -195,5 +217,6 @@ class TestRivals:
     def test_there_are_none_of_a_stand_in_or_of_an_exact_accuracy(self, problem, quality):
         quality.standard_error = lambda q: 0.0
         assert {c.quality for c in problem.rivals()} <= {c.quality for c in problem.front()}
+        assert len(problem.rivals()) < len(problem.candidates) / 2
         quality.is_accuracy = False
         assert problem.rivals() == []

@@ -4,13 +4,13 @@ import contextlib
 import csv
 import io
 import json
-import math
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from predictor import train as predictor_train
@@ -108,8 +108,12 @@ def test_numbers_are_of_one_world(result):
         low, high = one["predicted"]["interval_us"]
         if low is not None:
             assert low <= one["predicted"]["latency_us"] <= high
-    assert math.isfinite(value["machine_speed"])
+    speeds = [value["anchor_speed"], *(w["latency_then_us"] / w["latency_us"] for w in value["witnesses"])]
+    assert (len(speeds) > 2) == (value["predictor"] != "measure")
+    assert value["machine_speed"] == pytest.approx(np.exp(np.median(np.log(speeds))))
     assert value["machine_speed"] > 0
+    largest = value["baseline"]["architecture"]
+    assert largest not in [w["architecture"] for w in value["witnesses"]]
     assert value["evaluations"]["latency_predicted"] >= value["evaluations"]["accuracy_measured"]
 
 

@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from supernet import Study, finetune, train
-from supernet.checkpoint import load_finetuned, load_finetuned_int8, load_supernet
+from supernet.checkpoint import (
+    digest,
+    finetuned_int8_card,
+    finetuned_path,
+    load_finetuned,
+    load_supernet,
+)
 from supernet.data import load_splits, take
 from supernet.int8 import quantize, to_openvino
 from supernet.keeper import Keeper
@@ -66,9 +72,10 @@ def test_fine_tuning_then_int8(trained, capsys):
     assert n_quantizers(model) == n_quantizers(usual) > 0
     assert accuracy(finetune._compiled(model), splits.validation) == pytest.approx(kept, abs=0.004)
     assert abs(kept - found["after"]["validation"]) < 0.1
-    taken_up = load_finetuned_int8(home, smallest)
-    assert (taken_up is not None) == int8["is_better"]
-    assert load_finetuned_int8(home, network.space.largest) is None
+    card = finetuned_int8_card(home, smallest)
+    assert card["is_better"] == int8["is_better"]
+    assert card["weights"] == digest(finetuned_path(home, smallest))
+    assert finetuned_int8_card(home, network.space.largest) is None
     before = (Path(int8["path"]) / "model.bin").read_bytes()
     assert finetune.main([*options, "--int8"]) == 2
     assert "fine-tuned as INT8 already" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from search.finalists import Measurement
+from search.witnesses import N_WITNESSES, Testimony, call_witnesses, evenly_by_latency
+
+
+def records_of(latencies):
+    return [SimpleNamespace(latency_us=us) for us in latencies]
+
+
+def test_are_spread_over_the_logarithm_of_latency():
+    records = records_of(10 ** (i / 20) for i in range(81))  # 1 to 10,000 us
+    found = [r.latency_us for r in evenly_by_latency(records[::-1], 4)]
+    np.testing.assert_allclose(found, [10**0.5, 10**1.5, 10**2.5, 10**3.5])
+    few = records_of([5, 5, 5, 7])
+    assert len({*map(id, evenly_by_latency(few, 3))}) == 3
+    assert evenly_by_latency(few[:2], 3) == few[:2]
+    assert evenly_by_latency([], 3) == []
+
+
+def measurement(anchor_us, *speeds):
+    witnesses = tuple(Testimony(None, 100.0 * speed, 100.0) for speed in speeds)
+    return Measurement(anchor_us, None, None, (), witnesses)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "expected"),
+    [
+        ((), 1.25),  # the anchor alone: 1,000 us then, 800 now
+        ((1.02, 1.04), 1.04),
+        ((1.02, 1.04, 1.03, 1.05), 1.04),  # of five, one of which is the anchor
+        ((1.3, 1.4, 1.3, 1.5), 1.3),
+    ],
+)
+def test_the_median_of_anchor_and_witnesses_is_the_machines_speed(speeds, expected):
+    assert measurement(800.0, *speeds).machine_speed(1000.0) == pytest.approx(expected)
+
+
+class Space:
+    largest = "largest"
+
+    def encode_all(self, architectures):
+        return list(architectures)
+
+
+class Store:
+    """Networks whose anchor took 2,000 us; the finalist and the largest are none to ask."""
+
+    found = (
+        *(SimpleNamespace(architecture=f"w{us}", latency_us=us, chosen_as="filling") for us in (20, 200)),
+        SimpleNamespace(architecture="w30", latency_us=30, chosen_as="finalist"),
+        SimpleNamespace(architecture="largest", latency_us=2000, chosen_as="filling"),
+    )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def anchor_us(self):
+        return 2000.0
+
+    def records(self):
+        return self.found
+
+
+def test_come_from_the_database_at_the_speed_of_the_source(monkeypatch, tmp_path):
+    path = tmp_path / "store.sqlite"
+    monkeypatch.setattr("profiling.collect.store_path", lambda study, runs_dir: path)
+    monkeypatch.setattr("profiling.store.Store.open", lambda path: Store())
+    source = SimpleNamespace(space=Space(), baseline_us=1000.0)
+    bench = SimpleNamespace(graphs=SimpleNamespace(model=lambda architecture: f"graph of {architecture}"))
+    assert call_witnesses(None, tmp_path, source, lambda: bench) == []
+    path.touch()
+    found = call_witnesses(None, tmp_path, source, lambda: bench)
+    assert [(w.architecture, w.then_us, w.model) for w in found] == [
+        ("w20", 10.0, "graph of w20"),
+        ("w200", 100.0, "graph of w200"),
+    ]
+    assert len(found) <= N_WITNESSES
