@@ -43,7 +43,16 @@ KEPT = {
         "peak_memory_gib",
     ),
     "report": ("counts", "ceiling", "predictors"),
-    "search": ("baseline", "finalists", "evaluations", "machine_speed", "copies", "rounds_a_copy"),
+    "search": (
+        "baseline",
+        "finalists",
+        "evaluations",
+        "machine_speed",
+        "anchor_speed",
+        "witnesses",
+        "copies",
+        "rounds_a_copy",
+    ),
 }
 
 
