@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 
 from profiling.machine import has_vnni, read_machine
 from search.finalists import build
+from search.finetuning import trained_int8
 from search.material import Material
 from search.problem import Candidate
 from supernet.batchnorm import Reestimator, reestimate
@@ -144,30 +145,27 @@ def test_a_finalist_that_was_trained_as_int8_is_that_model(material, tmp_path):
         ({"half_range_weights": not HALF_RANGE}, f"CPU {'with' if HALF_RANGE else 'without'} VNNI"),
     ],
 )
-def test_an_int8_model_that_does_not_suit_is_passed_over(material, tmp_path, facts, reason):
+def test_an_int8_model_that_does_not_suit_is_passed_over(material, facts, reason):
     home = save_trained_int8(material, **facts)
     if facts.get("weights", "") is None:
         card = read_json(home / "card.json")
         del card["weights"]
         write_json(card, home / "card.json")
-    candidate = Candidate(material.network.space.smallest, 0.2, 100.0, 1000)
+    architecture = material.network.space.smallest
     notes: list[str] = []
-    built = build(material, candidate, tmp_path / "01", TARGET, notes.append)
-    assert built.int8_finetuning is None
-    assert built.top1_int8 == 1.0
+    assert trained_int8(material, architecture, HALF_RANGE, notes.append) == (None, None)
     assert len(notes) == 1
-    assert f"made of {candidate.architecture} is not used: " in notes[0]
+    assert f"made of {architecture} is not used: " in notes[0]
     assert reason in notes[0]
 
 
-def test_a_damaged_int8_model_is_named(material, tmp_path):
+def test_a_damaged_int8_model_is_named(material):
     home = save_trained_int8(material)
     (home / "model.xml").write_text("{")
     with pytest.raises(OvnasError, match=f"{home / 'model.xml'} cannot be read; delete {home}"):
-        build(material, Candidate(material.network.space.smallest, 0.2, 100.0, 1000), tmp_path / "01", TARGET)
+        trained_int8(material, material.network.space.smallest, HALF_RANGE, print)
 
 
-def test_a_damaged_card_is_none(material, tmp_path):
+def test_a_damaged_card_is_none(material):
     (save_trained_int8(material) / "card.json").write_text("{")
-    candidate = Candidate(material.network.space.smallest, 0.2, 100.0, 1000)
-    assert build(material, candidate, tmp_path / "01", TARGET).int8_finetuning is None
+    assert trained_int8(material, material.network.space.smallest, HALF_RANGE, print) == (None, None)
