@@ -67,7 +67,7 @@ def alone(value: dict[str, Any], name: str) -> str:
     ]
     missing = value.get("architectures", len(value["rows"])) - len(value["rows"])
     if missing:
-        lines += ["", f"{missing} more were to be trained."]
+        lines += ["", f"Not trained yet: {missing} of {value['architectures']}."]
     return "\n".join(lines)
 
 
