@@ -163,7 +163,7 @@ def _witnesses(
         if not source.is_known:
             return ()
         try:
-            return call_witnesses(study, arguments.runs_dir, source, lambda: bench()[0])
+            return call_witnesses(study, arguments.runs_dir, source, bench)
         except OvnasError as error:
             out.print(f"note: the anchor alone says how fast the machine is now: {error}", soft_wrap=True)
             return ()

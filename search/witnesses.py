@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from supernet.errors import OvnasError
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -48,12 +46,15 @@ class Testimony:
 
 
 def call_witnesses(
-    study: Study, runs_dir: Path, source: LatencySource, bench: Callable[[], Bench]
+    study: Study,
+    runs_dir: Path,
+    source: LatencySource,
+    make_bench: Callable[[], tuple[Bench, dict[str, Any]]],
 ) -> list[Witness]:
     """Up to N_WITNESSES networks of the study's database, spread over the logarithm of latency; none where
-    nothing was collected here. `bench` makes what makes their graphs, as for profiling.
+    nothing was collected here. `make_bench` as `profiling.beginning.set_up`.
 
-    Raises OvnasError for a database that cannot be read.
+    Raises OvnasError for a database that cannot be read, or was measured under other conditions.
     """
     from profiling.collect import store_path
     from profiling.store import Store
@@ -61,20 +62,18 @@ def call_witnesses(
     path = store_path(study, runs_dir)
     if not path.is_file():
         return []
-    with Store.open(path) as store:
+    bench, meta = make_bench()
+    with Store.create_or_open(path, meta) as store:
         anchor_us = store.anchor_us()
         records = [r for r in store.records() if r.chosen_as != "finalist"]  # those are of other days
     records = [r for r in records if r.architecture != source.space.largest]  # which is the anchor
-    try:
-        source.space.encode_all(r.architecture for r in records)
-    except OvnasError:  # of another space than the predictor's, which the search refuses or the user moved
-        return []
-    chosen = evenly_by_latency(records, N_WITNESSES)
-    graphs = bench().graphs if chosen else None
     return [
-        Witness(r.architecture, source.baseline_us * r.latency_us / anchor_us, graphs.model(r.architecture))
-        for r in chosen
-        if graphs is not None
+        Witness(
+            r.architecture,
+            source.baseline_us * r.latency_us / anchor_us,
+            bench.graphs.model(r.architecture),
+        )
+        for r in evenly_by_latency(records, N_WITNESSES)
     ]
 
 

@@ -41,13 +41,6 @@ def test_the_median_of_anchor_and_witnesses_is_the_machines_speed(speeds, expect
     assert measurement(800.0, *speeds).machine_speed(1000.0) == pytest.approx(expected)
 
 
-class Space:
-    largest = "largest"
-
-    def encode_all(self, architectures):
-        return list(architectures)
-
-
 class Store:
     """Networks whose anchor took 2,000 us; the finalist and the largest are none to ask."""
 
@@ -73,12 +66,16 @@ class Store:
 def test_come_from_the_database_at_the_speed_of_the_source(monkeypatch, tmp_path):
     path = tmp_path / "store.sqlite"
     monkeypatch.setattr("profiling.collect.store_path", lambda study, runs_dir: path)
-    monkeypatch.setattr("profiling.store.Store.open", lambda path: Store())
-    source = SimpleNamespace(space=Space(), baseline_us=1000.0)
+    asked = []
+    monkeypatch.setattr(
+        "profiling.store.Store.create_or_open", lambda path, meta: asked.append(meta) or Store()
+    )
+    source = SimpleNamespace(space=SimpleNamespace(largest="largest"), baseline_us=1000.0)
     bench = SimpleNamespace(graphs=SimpleNamespace(model=lambda architecture: f"graph of {architecture}"))
-    assert call_witnesses(None, tmp_path, source, lambda: bench) == []
+    assert call_witnesses(None, tmp_path, source, lambda: pytest.fail("there is nothing to ask")) == []
     path.touch()
-    found = call_witnesses(None, tmp_path, source, lambda: bench)
+    found = call_witnesses(None, tmp_path, source, lambda: (bench, "what rows must agree in"))
+    assert asked == ["what rows must agree in"]
     assert [(w.architecture, w.then_us, w.model) for w in found] == [
         ("w20", 10.0, "graph of w20"),
         ("w200", 100.0, "graph of w200"),
