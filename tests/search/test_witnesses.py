@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from search import run
 from search.finalists import Measurement
 from search.witnesses import N_WITNESSES, Testimony, call_witnesses, evenly_by_latency
+from supernet import OvnasError
 
 
 def records_of(latencies):
@@ -81,3 +83,19 @@ def test_come_from_the_database_at_the_speed_of_the_source(monkeypatch, tmp_path
         ("w200", 100.0, "graph of w200"),
     ]
     assert len(found) <= N_WITNESSES
+
+
+def test_a_database_of_other_conditions_leaves_it_to_the_anchor(monkeypatch, tmp_path):
+    def refused(*_):
+        raise OvnasError("measured under other conditions")
+
+    said = []
+    monkeypatch.setattr("search.witnesses.call_witnesses", refused)
+    out = SimpleNamespace(print=lambda text, **_: said.append(text))
+    witnesses = run._witnesses(None, SimpleNamespace(runs_dir=tmp_path), None, out)
+    assert witnesses(SimpleNamespace(is_known=False)) == ()
+    assert said == []
+    assert witnesses(SimpleNamespace(is_known=True)) == ()
+    assert said == [
+        "note: the anchor alone says how fast the machine is now: measured under other conditions"
+    ]
