@@ -230,6 +230,6 @@ def finetuned_int8_folder(folder: Path, architecture: Architecture) -> Path:
 
 def finetuned_int8_card(folder: Path, architecture: Architecture) -> dict[str, Any] | None:
     """What `supernet.finetune --int8` says of the model that it has made of a sub-network; None where there
-    is none."""
-    card: dict[str, Any] | None = read_json(finetuned_int8_folder(folder, architecture) / "card.json")
-    return card
+    is none, or it is damaged."""
+    card = read_json(finetuned_int8_folder(folder, architecture) / "card.json")
+    return card if isinstance(card, dict) else None

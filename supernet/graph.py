@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from supernet.errors import OvnasError
 from supernet.functional import as_modules
+from supernet.kept_whole import parts_to_keep
 from supernet.tracer import Tracer, first_sentence, is_question
 
 __all__ = ["Example", "TracedModel", "as_tuple", "reproduces", "shape_of", "trace"]
@@ -45,48 +48,85 @@ def as_tuple(example: Example) -> tuple[Tensor, ...]:
 def trace(model: nn.Module, example: Example) -> TracedModel:
     """Traces a copy of `model` in evaluation mode and records shapes with one run on `example`.
 
-    What its code asks of shapes is answered by the example's; a submodule that asks for the values of tensors
-    becomes an opaque node. Arguments that the example does not give have their defaults; parametrised weights
-    become plain ones. Raises OvnasError where the model itself cannot be traced or run, or its traced graph
-    gives another output.
+    What its code asks of shapes is answered by the example's; a submodule that asks for the values of
+    tensors, or whose traced graph is not what it does, becomes an opaque node. Arguments that the example
+    does not give have their defaults; parametrised weights become plain ones. Raises OvnasError where the
+    model itself cannot be traced or run, or gives another output than the graph of its own code.
     """
     _require_no_hooked_weights(model)
-    model = copy.deepcopy(model).eval()
     inputs = as_tuple(example)
     with torch.no_grad():
         try:
-            expected = model(*_copied(inputs))  # which a model may write into
-        except Exception as error:
-            raise OvnasError(
-                f"the model does not run on the example input of shape "
-                f"{[tuple(x.shape) for x in inputs]}: {error}"
-            ) from error
+            return _traced(*_ready(model, inputs), inputs)
+        except _WrongGraphError as error:
+            kept = _kept_whole(model, inputs)
+            if not kept:
+                raise OvnasError(f"the model's traced graph {error}") from error
+        return _traced(*_ready(model, inputs), inputs, kept)
+
+
+def _ready(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[nn.Module, Any]:
+    """A copy in evaluation mode to trace, and its output."""
+    model = copy.deepcopy(model).eval()
+    try:
+        expected = model(*_copied(inputs))  # which a model may write into
+    except Exception as error:
+        shapes = [tuple(x.shape) for x in inputs]
+        raise OvnasError(f"the model does not run on the example input of shape {shapes}: {error}") from error
     _make_plain(model)
-    with torch.no_grad():
-        tracer = Tracer([inputs, *_doubled(model, inputs)])
-        try:
-            graph = tracer.trace(model)
-        except Exception as error:
-            raise OvnasError(
-                f"the model's own forward cannot be traced by torch.fx ({first_sentence(error)}); move such "
-                "code into a submodule, which then stays fixed"
-            ) from error
-        for node in reversed(graph.nodes):  # of `b, c, _, _ = x.size()`, and what the tracer has answered
-            if is_question(node) and not node.users:
-                graph.erase_node(node)
-        _spell_out_shuffles(model, graph)
-        module = fx.GraphModule(model, graph)
-        recorder = _ShapeRecorder(module)
-        try:
-            actual = recorder.run(*_copied(inputs))
-            if as_modules(module, recorder.shapes):
-                actual = module(*_copied(inputs))
-        except Exception as error:
-            raise OvnasError(f"the model's traced graph does not run: {error}") from error
-        if not _close(expected, actual):
-            raise OvnasError("the traced graph gives another output than the model; is it random?")
-        _out_of_place(module, inputs, expected)
+    return model, expected
+
+
+class _WrongGraphError(Exception):
+    """A graph was traced, but is not what the model does; says what it does instead."""
+
+
+def _traced(
+    model: nn.Module,
+    expected: Any,
+    inputs: tuple[Tensor, ...],
+    kept: Mapping[str, str] = MappingProxyType({}),
+) -> TracedModel:
+    """The graph of a model, which may be changed by it. Raises _WrongGraphError, and OvnasError for what
+    cannot be traced."""
+    tracer = Tracer([inputs, *_doubled(model, inputs)], kept)
+    try:
+        graph = tracer.trace(model)
+    except Exception as error:
+        raise OvnasError(
+            f"the model's own forward cannot be traced by torch.fx ({first_sentence(error)}); move such "
+            "code into a submodule, which then stays fixed"
+        ) from error
+    for node in reversed(graph.nodes):  # of `b, c, _, _ = x.size()`, and what the tracer has answered
+        if is_question(node) and not node.users:
+            graph.erase_node(node)
+    _spell_out_shuffles(model, graph)
+    module = fx.GraphModule(model, graph)
+    recorder = _ShapeRecorder(module)
+    try:
+        actual = recorder.run(*_copied(inputs))
+        if as_modules(module, recorder.shapes):
+            actual = module(*_copied(inputs))
+    except Exception as error:
+        raise _WrongGraphError(f"does not run: {error}") from error
+    if not _close(expected, actual):
+        raise _WrongGraphError("gives another output than the model; is it random?")
+    _out_of_place(module, inputs, expected)
     return TracedModel(module, recorder.shapes, tracer.opaque, recorder.passed)
+
+
+def _kept_whole(model: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, str]:
+    """The submodules that must not be traced into for the graph to be right, with the reason."""
+    reason = "its traced graph is not what it does"
+
+    def is_right(paths: frozenset[str]) -> bool:
+        try:
+            _traced(*_ready(model, inputs), inputs, dict.fromkeys(paths, reason))
+        except (_WrongGraphError, OvnasError):
+            return False
+        return True
+
+    return dict.fromkeys(parts_to_keep(model, is_right), reason)
 
 
 _HOOKS = {

@@ -6,6 +6,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -58,11 +59,15 @@ class Tracer(fx.Tracer):
     What the code asks about shapes where it branches, loops or needs a plain number is answered by a run on
     each of `probes`, inputs that may differ in their batch; where they agree, the answer is a constant of
     the graph. A question about the values of tensors, or about the batch, ends the tracing of its module.
+    Modules of `kept`, paths with reasons, are not traced into.
     """
 
-    def __init__(self, probes: Sequence[tuple[Tensor, ...]]) -> None:
+    def __init__(
+        self, probes: Sequence[tuple[Tensor, ...]], kept: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(param_shapes_constant=True)
         self.opaque: dict[str, str] = {}
+        self._kept = kept
         self._probes = probes
         self._runs: list[fx.Interpreter] = []
         self._is_running = False
@@ -154,6 +159,9 @@ class Tracer(fx.Tracer):
         if self._is_running:
             return forward(*args, **kwargs)
         path = self.path_of_module(m)
+        if path in self._kept:
+            self.opaque[path] = self._kept[path]
+            return self.create_proxy("call_module", path, args, kwargs)
         n_before, n_open = len(self.graph.nodes), len(self.module_stack)
         try:
             return super().call_module(m, forward, args, kwargs)
