@@ -35,8 +35,7 @@ def all_figures() -> str:
     """docs/FIGURES.md: every result that is there, room by room."""
     accuracy = results("predictor_accuracy")
     repeated, sliced = results("repeatability"), results("sliced_oracle")
-    studies = ("digits", "cifar10", "cifar10_mobilenet_v2")
-    lines = [path for study in studies for path in results(f"end_to_end-{study}")]
+    lines = results("end_to_end-digits") + results("end_to_end-cifar10")
     rooms = {
         "The whole line": [whole_line(read(p), p.name) for p in lines],
         "Super-network": [

@@ -17,8 +17,6 @@ FOLDER = Path(__file__).parent / "results"
 BIASES_SINCE = "2026-11-26"
 # Since then super-networks are trained on sub-networks of all sizes, and cifar10 by another recipe.
 _RECIPE_SINCE = "2026-11-27"
-# Studies that had another name when they were measured: what a file holds stays, its own name tells.
-_RENAMED = {"cifar10_mobilenet_v2": "cifar10"}
 _OF_SPEED = (
     "end_to_end",
     "repeatability",
@@ -50,12 +48,8 @@ def machine_label(machine: dict[str, Any]) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A result, its study by the name that it has now."""
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for now, then in _RENAMED.items():
-        if value.get("study") == then and f"-{now}-" in path.name:
-            value["study"] = now
-    return value
+    """A result."""
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def lacks_biases(value: dict[str, Any]) -> bool:

@@ -19,14 +19,11 @@ NOISY = 0.02  # of a ceiling, as the README says
 
 
 def summary() -> str:
-    """One line a benchmark and machine, those with VNNI first; the other figures are in docs/FIGURES.md, and
-    with them those of an earlier recipe, except on CPUs with VNNI, which are fewer."""
+    """One line a benchmark and machine, those with VNNI first; the other figures are in docs/FIGURES.md."""
     lines = []
     for name, tell in _LINES:
         for path in results(name):
             value = read(path)
-            if tell in _OF_TRAINED and recipe_note(value) and "-no-vnni-" in path.name:
-                continue
             cpu = cpu_text(value) if "machine" in value else ""
             star = "\\*" if is_without_biases(path) else ""
             link = f"[file]({where(path)})"
@@ -118,13 +115,10 @@ def _published(value: Value) -> Iterator[tuple[str, str]]:
 _LINES: tuple[tuple[str, Callable[[Value], Iterator[tuple[str, str]]]], ...] = (
     ("end_to_end-digits", _whole),
     ("end_to_end-cifar10", _whole),
-    ("end_to_end-cifar10_mobilenet_v2", _whole),
     ("zoo_coverage-torchvision", _zoo),
     ("supernet_accuracies-cifar10", _accuracies),
-    ("supernet_accuracies-cifar10_mobilenet_v2", _accuracies),
     ("repeatability-resnet50-[!d]*", _repeatability),
     ("predictor_accuracy-resnet50-1-threads", _predicted),
     ("predictor_accuracy-resnet18-unseen-by-resnet50+mobilenet_v2-1-threads", _predicted),
     ("mlperf_v20-quick", _published),
 )
-_OF_TRAINED = (_whole, _accuracies)

@@ -3,7 +3,7 @@
     python benchmarks/supernet_training.py accuracies --study cifar10
     python benchmarks/supernet_training.py alone --study cifar10 --architectures 3
     python benchmarks/supernet_training.py strategies --study cifar10 --minutes 60
-    python benchmarks/supernet_training.py given --weights benchmarks/weights/cifar10-resnet_32px.safetensors
+    python benchmarks/supernet_training.py given --weights benchmarks/weights/cifar10-mobilenet_v2.safetensors
 
 `accuracies`: the pre-trained model, the largest, the smallest and the best of many small sub-networks,
 with and without re-estimated BatchNorm statistics. `alone`: sub-networks straight from the super-network

@@ -171,7 +171,7 @@ value = 3
 
 
 def make():
-    return ResNet(BasicBlock, (2, 1), widths=(16, 32), n_classes=10, stem="3x3")
+    return ResNet(BasicBlock, (2, 1), widths=(16, 32), n_classes=10, small_images=True)
 
 
 def make_trained():

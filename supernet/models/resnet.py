@@ -7,13 +7,10 @@ the 3x3 convolution ("v1.5"), as torchvision's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import Tensor, nn
 
-__all__ = ["ResNet", "resnet18", "resnet50", "resnet_32px", "resnet_digits"]
-
-Stem = Literal["7x7", "3x3", "deep"]
+__all__ = ["ResNet", "resnet18", "resnet50", "resnet_digits"]
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
@@ -73,23 +70,11 @@ def _downsample(in_channels: int, out_channels: int, stride: int) -> nn.Sequenti
     return nn.Sequential(_conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels))
 
 
-def _stem(kind: Stem, channels: int) -> tuple[nn.Module, nn.Module]:
-    """The convolution in front of the first BatchNorm, and the pooling behind it."""
-    if kind == "7x7":
-        return _conv(3, channels, 7, 2), nn.MaxPool2d(3, 2, 1)
-    if kind == "3x3":
-        return _conv(3, channels, 3, 2), nn.Identity()
-    half = channels // 2
-    first = (_conv(3, half, 3), nn.BatchNorm2d(half), nn.ReLU(inplace=True))
-    return nn.Sequential(*first, _conv(half, channels, 3)), nn.MaxPool2d(2)
-
-
 class ResNet(nn.Module):
     """Images of shape (B, 3, H, W) to logits of shape (B, n_classes).
 
-    `n_blocks` and `widths` have one entry a stage. The stem, which gives maps of H/4 ("7x7", the paper's) or
-    H/2 for images of 32 px: "3x3" is one convolution of stride 2, "deep" two before a pooling, as in ResNet-C
-    (He et al., "Bag of Tricks", CVPR 2019).
+    `n_blocks` and `widths` have one entry a stage. `small_images` takes a 3x3 stem of stride
+    2 without pooling, for images of 32 px.
     """
 
     def __init__(
@@ -99,13 +84,14 @@ class ResNet(nn.Module):
         *,
         widths: Sequence[int] = (64, 128, 256, 512),
         n_classes: int = 1000,
-        stem: Stem = "7x7",
+        small_images: bool = False,
     ) -> None:
         super().__init__()
         channels = widths[0]
-        self.conv1, self.maxpool = _stem(stem, channels)
+        self.conv1 = _conv(3, channels, 3 if small_images else 7, 2)
         self.bn1 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.Identity() if small_images else nn.MaxPool2d(3, 2, 1)
         self.stages: list[str] = []
         for stage, (depth, width) in enumerate(zip(n_blocks, widths, strict=True), start=1):
             blocks = []
@@ -140,9 +126,4 @@ def resnet50(n_classes: int = 1000) -> ResNet:
 
 def resnet_digits(n_classes: int = 10) -> ResNet:
     """The embedded default: three stages of three basic blocks for digits of 32 px."""
-    return ResNet(BasicBlock, (3, 3, 3), widths=(64, 128, 256), n_classes=n_classes, stem="3x3")
-
-
-def resnet_32px(n_classes: int = 10) -> ResNet:
-    """Three stages of one, two and two basic blocks for images of 32 px, 106 million MACs."""
-    return ResNet(BasicBlock, (1, 2, 2), widths=(64, 128, 256), n_classes=n_classes, stem="deep")
+    return ResNet(BasicBlock, (3, 3, 3), widths=(64, 128, 256), n_classes=n_classes, small_images=True)

@@ -13,7 +13,7 @@ from supernet.study import Study
 from supernet.study_model import make_model
 from supernet.weights import load_start, load_weights
 
-SHIPPED = Path(__file__).parents[2] / "benchmarks/weights/cifar10-resnet_32px.safetensors"
+SHIPPED = Path(__file__).parents[2] / "benchmarks/weights/cifar10-mobilenet_v2.safetensors"
 
 
 def linear() -> nn.Module:

@@ -47,7 +47,7 @@ def test_resnet50_has_its_stride_on_the_3x3_convolution():
 
 @pytest.mark.parametrize(
     ("factory", "size", "n_classes"),
-    [(resnet.resnet_digits, 32, 10), (resnet.resnet_32px, 32, 10), (resnet.resnet18, 64, 7)],
+    [(resnet.resnet_digits, 32, 10), (resnet.resnet18, 64, 7)],
 )
 def test_output_shape(factory, size, n_classes):
     with torch.no_grad():
