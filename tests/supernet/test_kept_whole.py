@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -54,6 +56,26 @@ def test_a_model_whose_own_code_is_traced_wrongly_is_refused(lambda_model):
     model = lambda_model(lambda s, x: s.a(x) * (2 if isinstance(x, Tensor) else 1), a=nn.Conv2d(3, 8, 1))
     with pytest.raises(OvnasError, match="gives another output than the model"):
         trace(model, IMAGE)
+
+
+def test_a_part_that_is_not_the_only_one_at_fault_does_not_help(monkeypatch):
+    monkeypatch.setattr("supernet.graph.parts_to_keep", lambda model, is_right: frozenset({"stem"}))
+    with pytest.raises(OvnasError, match="traced graph gives another output than the model"):
+        trace(Around(Doubled()), IMAGE)
+
+
+@pytest.mark.parametrize("make", [list, tuple, lambda found: dict(enumerate(found))])
+def test_a_graph_with_other_outputs_is_not_what_the_model_does(lambda_model, make):
+    model = lambda_model(
+        lambda s, x: make([s.a(x)] * (1 if isinstance(x, Tensor) else 2)), a=nn.Conv2d(3, 8, 1)
+    )
+    with pytest.raises(OvnasError, match="gives another output than the model"):
+        trace(model, IMAGE)
+
+
+def test_a_dict_of_another_kind_is_the_same_output(lambda_model):
+    model = lambda_model(lambda s, x: OrderedDict(out=s.a(x)), a=nn.Conv2d(3, 8, 1))
+    assert trace(model, IMAGE).opaque == {}
 
 
 def test_the_smallest_parts_are_kept_and_each_is_looked_at_once():
