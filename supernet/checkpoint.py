@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ __all__ = [
     "save_pretrained",
     "save_supernet",
     "settings_of",
+    "trained_part",
 ]
 
 # 1: first.
@@ -148,6 +149,19 @@ def read_card(study: Study, folder: Path) -> dict[str, Any] | None:
             "--force, or take another --runs-dir"
         )
     return card  # type: ignore[no-any-return]
+
+
+def trained_part(study: Study, folder: Path) -> Study | None:
+    """The study without the last of its [[train.stages]], where the super-network in `folder` was trained by
+    that: so that they are left to train by. None where it was trained by all of them, or by others."""
+    for n in range(len(study.train.stages) - 1, 0, -1):
+        part = replace(study, train=replace(study.train, stages=study.train.stages[:n]))
+        try:
+            if read_card(part, folder) is not None:
+                return part
+        except OvnasError:
+            continue  # of other settings
+    return None
 
 
 def differences(study: Study, theirs: dict[str, dict[str, Any]]) -> list[str]:

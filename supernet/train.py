@@ -77,7 +77,10 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         out = cli.console(arguments)
         out.quiet = not world.is_first
         arguments.json &= world.is_first  # one document, of one process
+        trained = None
         if not (arguments.force or (folder / STATE).is_file()):
+            trained = checkpoint.trained_part(study, folder)
+        if not (arguments.force or trained or (folder / STATE).is_file()):
             card = checkpoint.read_card(study, folder)
             if card is not None:
                 _require_same_origin(card, _origin(study, arguments), folder)
@@ -88,7 +91,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
                 return {key: value for key, value in card.items() if key not in _NOT_SHOWN}
         splits, stages = _trainable(study, out)
         with alone_in(folder) if world.is_first else nullcontext():
-            return _train(study, splits, stages, folder, out, arguments, world)
+            return _train(study, splits, stages, folder, out, arguments, world, trained)
 
 
 def _trainable(study: Study, out: Console) -> tuple[Splits, list[StageSection]]:
@@ -113,7 +116,9 @@ def _train(
     out: Console,
     arguments: argparse.Namespace,
     world: World,
+    trained: Study | None,
 ) -> dict[str, Any]:
+    """`trained`: the part of the study that the super-network in `folder` has behind it."""
     from supernet import checkpoint
     from supernet.data import take
     from supernet.errors import OvnasError
@@ -121,7 +126,7 @@ def _train(
     from supernet.keeper import Keeper
     from supernet.outline import outline, print_outline
     from supernet.phase import kept_compute, run_phase
-    from supernet.sandwich import StageSpace, sandwich_step
+    from supernet.sandwich import StageSpace, sandwich_step, stages_of
     from supernet.study_model import example_input, make_model
     from supernet.training import Fit, Recipe
     from supernet.training_log import TrainingLog
@@ -141,15 +146,20 @@ def _train(
         options=("weights", "start_from"),
         world=world,
     )
-    if arguments.resume and not keeper.has_kept:
+    if trained:
+        _take_up_trained(trained, folder, keeper, arguments, origin)
+        out.print(f"going on from the super-network in {folder}, with the stages that the study has besides")
+    elif arguments.resume and not keeper.has_kept:
         raise OvnasError(f"there is no interrupted training in {folder}; start one without --resume")
     seconds_before = keeper.facts.get("seconds", 0.0)
     if keeper.has_kept:
         out.print("going on with the interrupted training")
     model = make_model(study)
-    if arguments.weights:
+    if trained:
+        load_weights(model, folder / "pretrained.safetensors")
+    elif arguments.weights:
         load_weights(model, arguments.weights)
-    if arguments.start_from:
+    if arguments.start_from and not trained:
         if study.model.weights:
             raise OvnasError("[model] weights is the pre-trained model; leave it out for --start-from")
         if not study.train.pretrain_epochs:
@@ -159,19 +169,22 @@ def _train(
     batch = take(splits.train, max(2, study.train.batch_size // world.size))
     compute = kept_compute(study.train.precision, model, batch, keeper)
     out.print(f"training on {compute.device} in {compute.precision}")
-    _pretrain(model, study, splits, folder, keeper, compute, out, arguments)
+    _pretrain(model, study, splits, folder, keeper, compute, out, arguments, is_given=trained is not None)
     network = generate(model, example_input(study), study.space)
+    if trained:
+        load_weights(network.module, folder / "supernet.safetensors")
+    n_trained = len(stages_of(network.space, trained.train)) if trained else 0
     print_outline(outline(network, example_input(study)), study.name, out)
     n = min(JUDGED_BATCHNORM_SAMPLES, len(splits.train))  # type: ignore[arg-type]
     out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
     model = compute.module(model).eval()
-    is_ordered = False
+    is_ordered = trained is not None
     for phase, stage in enumerate(stages, start=1):
         opened = StageSpace(network.space, stage)
         if opened.opens_width and not is_ordered:
             network.order_channels()
             is_ordered = True
-        if keeper.is_past(phase):
+        if phase <= n_trained or keeper.is_past(phase):
             continue
         fit = Fit(
             network,
@@ -192,7 +205,7 @@ def _train(
             "accuracy": _settle(network, model, splits, compute.exact, out),
             "batchnorm_samples": min(BATCHNORM_SAMPLES, len(splits.train)),  # type: ignore[arg-type]
             "epochs": sum(stage.epochs for stage in stages),
-            "origin": origin,
+            "origin": keeper.facts.get("origin", origin),
             "seed": arguments.seed,
             "seconds": round(seconds_before + time.monotonic() - start, 1),
             "precision": compute.precision,
@@ -203,6 +216,23 @@ def _train(
         shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
         out.print(f"saved to {folder}")
     return {"study": study.name, **facts}
+
+
+def _take_up_trained(
+    trained: Study, folder: Path, keeper: Keeper, arguments: argparse.Namespace, origin: dict[str, str]
+) -> None:
+    """Begins with what the trained super-network's card and log say. Raises OvnasError if other files or
+    another seed are given than it began with."""
+    from supernet import checkpoint
+    from supernet.errors import OvnasError
+
+    card = checkpoint.read_card(trained, folder)
+    assert card is not None
+    _require_same_origin(card, origin, folder)
+    if card["seed"] != arguments.seed:
+        raise OvnasError(f"the super-network in {folder} has the seed {card['seed']}; give --seed {card['seed']}")
+    keeper.log.read()
+    keeper.facts |= {"seconds": card["seconds"], "origin": card["origin"]}
 
 
 def _origin(study: Study, arguments: argparse.Namespace) -> dict[str, str]:
@@ -234,8 +264,11 @@ def _pretrain(
     compute: Compute,
     out: Console,
     arguments: argparse.Namespace,
+    *,
+    is_given: bool,
 ) -> None:
-    """The pre-trained model: from its weights file, from an earlier start, or trained now."""
+    """The pre-trained model: from its weights file, from an earlier start, or trained now; it `is_given` with
+    a trained super-network."""
     from supernet import checkpoint
     from supernet.phase import run_phase
     from supernet.sandwich import label_step
@@ -243,7 +276,7 @@ def _pretrain(
     from supernet.training import Fit, Recipe, accuracy
 
     origin = _origin(study, arguments)
-    is_given = bool(study.model.weights or arguments.weights) or study.train.pretrain_epochs == 0
+    is_given |= bool(study.model.weights or arguments.weights) or study.train.pretrain_epochs == 0
     if not is_given:
         was_trained = is_trained(model) and not arguments.start_from
         is_given = checkpoint.load_pretrained(

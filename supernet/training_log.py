@@ -40,6 +40,25 @@ class TrainingLog:
         self.rows: list[dict[str, Any]] = []
         self._events: Any = None
 
+    def read(self) -> None:
+        """Takes up the rows of an earlier file, if there is one."""
+        if self.path is None or not self.path.is_file():
+            return
+        with self.path.open(encoding="utf-8", newline="") as file:
+            rows = [
+                Row(
+                    row["phase"],
+                    int(row["epoch"]),
+                    float(row["loss"]),
+                    float(row["learning_rate"]),
+                    float(row["largest"]) if row["largest"] else None,
+                    float(row["smallest"]) if row["smallest"] else None,
+                    float(row["seconds"]),
+                )
+                for row in csv.DictReader(file)
+            ]
+        self.rows = [asdict(row) for row in rows]
+
     def add(self, row: Row) -> None:
         """Adds a row to the files."""
         self.rows.append(asdict(row))

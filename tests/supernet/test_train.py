@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
@@ -163,6 +164,63 @@ def test_a_killed_training_leaves_an_earlier_one_and_goes_on(staged, write_study
     for name in NAMES - {"supernet.json"}:
         assert files(tmp_path)[name][0] == files(staged)[name][0]
     assert files(tmp_path).keys() == before.keys()
+
+
+FIRST = '{open = ["depth"], epochs = 2, learning_rate = 0.05}'
+ALL_OPEN = '{open = ["depth", "width"], epochs = 1, learning_rate = 0.02}'
+
+
+def with_stages(options, *stages: str) -> None:
+    file = Path(options[1])
+    start, end = (text := file.read_text()).index("stages = ["), text.index("]\npretrain")
+    file.write_text(f"{text[:start]}stages = [{', '.join(stages)}{text[end:]}")
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_further_stages_go_on_from_what_is_trained(write_study, tmp_path, monkeypatch, capsys, is_killed):
+    at_once, later = (staged_study(write_study, folder) for folder in (tmp_path / "1", tmp_path / "2"))
+    with_stages(at_once, FIRST, ALL_OPEN, ALL_OPEN)
+    assert train.main(at_once) == 0
+    with_stages(later, FIRST, ALL_OPEN)
+    assert train.main(later) == 0
+    before = files(tmp_path / "2")
+    with_stages(later, FIRST, ALL_OPEN, ALL_OPEN)
+    assert train.main([*later, "--seed", "1"]) == 2
+    assert "has the seed 0; give --seed 0" in capsys.readouterr().err
+    assert files(tmp_path / "2") == before
+    if is_killed:
+        save, left = Keeper.save, itertools.count(1, -1)
+
+        def killed(self, phase, fit):
+            save(self, phase, fit)
+            if next(left) == 0:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Keeper, "save", killed)
+        assert train.main(later) == 2
+        monkeypatch.undo()
+        home = tmp_path / "2/runs/tiny/supernet"
+        assert all((home / name).read_bytes() == before[name][0] for name in NAMES)
+    assert train.main([*later, "--resume"]) == 0
+    for name in NAMES - {"supernet.json"}:
+        assert files(tmp_path / "2")[name][0] == files(tmp_path / "1")[name][0], name
+    assert rows(tmp_path / "2") == rows(tmp_path / "1")
+    assert files(tmp_path / "2").keys() == before.keys()
+    cards = [json.loads(files(tmp_path / k)["supernet.json"][0]) for k in ("1", "2")]
+    assert [{k: v for k, v in card.items() if k != "seconds"} for card in cards][::-1] == [
+        {k: v for k, v in card.items() if k != "seconds"} for card in cards
+    ]
+    assert "is trained already" not in capsys.readouterr().out
+    assert train.main(later) == 0
+    assert "is trained already" in capsys.readouterr().out
+
+
+def test_other_stages_do_not_go_on(staged, write_study, tmp_path, capsys):
+    shutil.copytree(staged, tmp_path, dirs_exist_ok=True)
+    options = staged_study(write_study, tmp_path)
+    with_stages(options, FIRST, ALL_OPEN, ALL_OPEN)
+    assert train.main(options) == 2
+    assert "was trained with other settings ([train] stages" in capsys.readouterr().err
 
 
 def test_stages_are_named_in_the_log(staged):
