@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from results_file import FOLDER, write_result
+from results_file import FOLDER, trained_by, write_result
 
 from supernet.study import Study
 
@@ -52,6 +52,8 @@ KEPT = {
         "witnesses",
         "copies",
         "rounds_a_copy",
+        "constraints",
+        "seconds_of",
     ),
 }
 
@@ -65,8 +67,9 @@ def main() -> None:
     parser.add_argument("--seed", default="0")
     parser.add_argument("--runs-dir", help="where to keep what is made, without results of these steps")
     arguments = parser.parse_args()
-    study = Study.load(arguments.study).name
-    value: dict[str, Any] = {"study": study, "seed": int(arguments.seed), "steps_s": {}}
+    loaded = Study.load(arguments.study)
+    study = loaded.name
+    value: dict[str, Any] = {"study": study, **trained_by(loaded), "seed": int(arguments.seed), "steps_s": {}}
     steps = arguments.steps.split(",")
     with kept(arguments.runs_dir, study, steps) as runs:
         for step in steps:

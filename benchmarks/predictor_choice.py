@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from results_file import write_result
+from results_file import trained_by, write_result
 
 from predictor.bootstrap import expanded, resamples
 from predictor.saved import load
@@ -102,6 +102,7 @@ def choice(arguments: argparse.Namespace) -> dict[str, Any]:
     ]
     return {
         "study": study.name,
+        **trained_by(study),
         "target": target,
         "evaluations": arguments.evaluations,
         "predictors": list(arguments.predictors),

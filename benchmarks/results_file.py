@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import re
 import subprocess
@@ -10,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from profiling.machine import has_vnni, read_machine
+from supernet.checkpoint import settings_of
+from supernet.study import Study
 from supernet.whole_files import write_json
 
 FOLDER = Path(__file__).parent / "results"
 # Since then networks are measured with the biases and scales of trained ones (supernet/stand_in.py).
 BIASES_SINCE = "2026-11-26"
-# Since then super-networks are trained on sub-networks of all sizes, and cifar10 by another recipe.
+# Since then super-networks are trained on sub-networks of all sizes; before `trained_by` was written down.
 _RECIPE_SINCE = "2026-11-27"
+_RECIPES_SINCE = {"cifar10": "2026-11-28"}
 _OF_SPEED = (
     "end_to_end",
     "repeatability",
@@ -58,9 +62,19 @@ def lacks_biases(value: dict[str, Any]) -> bool:
     return min(map(str, [value["date"], *dates])) < BIASES_SINCE
 
 
+def trained_by(study: Study) -> dict[str, str]:
+    """For a result: a digest of what decides how the study's super-network is trained."""
+    text = json.dumps(settings_of(study), sort_keys=True)
+    return {"trained_by": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
 def recipe_note(value: dict[str, Any]) -> str:
     """Says so where a result is of a super-network as it was trained before."""
-    is_earlier = str(value.get("date", "now")) < _RECIPE_SINCE
+    if "trained_by" in value:
+        is_earlier = trained_by(Study.load(value["study"]))["trained_by"] != value["trained_by"]
+    else:
+        since = _RECIPES_SINCE.get(value.get("study", ""), _RECIPE_SINCE)
+        is_earlier = str(value.get("date", "now")) < since
     return ", trained by an earlier recipe" if is_earlier else ""
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results_file import write_result
+from results_file import trained_by, write_result
 from torch.utils.data import Subset
 
 from predictor.compiled import CompiledPredictor
@@ -111,6 +111,7 @@ def efficiency(arguments: argparse.Namespace) -> dict[str, Any]:
     part = thinned(plan.space, arguments.enumerable)
     value = {
         "study": study.name,
+        **trained_by(study),
         "target": target,
         "predictor": arguments.predictor,
         "log10_size": plan.space.log10_size,

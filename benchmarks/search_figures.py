@@ -17,6 +17,7 @@ from results_file import (
 )
 
 from search.comparison import COPIES
+from search.constraints import Constraints
 from search.published import BASELINE, load_published
 
 __all__ = [
@@ -38,8 +39,9 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     search = value["search"]
     base = search["baseline"]
     lines = [
-        f"**`{value['study']}`**{recipe_note(value)}, on {machine_text(value)}, {minutes_text(value)}, "
-        f"{value['steps_s']['search'] / 60:.1f} of them the search ({link(name)}):",
+        f"**`{value['study']}`**{recipe_note(value)}{order_note(name)}, on {machine_text(value)}, "
+        f"{minutes_text(value)}, {value['steps_s']['search'] / 60:.1f} of them the search"
+        f"{_searching(search)} ({link(name)}){asked_text(search)}:",
         "",
         "| network | million MACs | INT8 test accuracy | latency | speed-up | error of prediction |",
         "|---|---|---|---|---|---|",
@@ -59,12 +61,27 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     return "\n".join([*lines, "", told(value)])
 
 
+def order_note(name: str) -> str:
+    """What tells two files of one study, machine and day apart; `name` is the file's."""
+    if "-first-" not in name:
+        return ""
+    return ", measured first (finalists of the front alone, the anchor alone said how fast the machine is)"
+
+
 def minutes_text(value: dict[str, Any]) -> str:
     """How long a line took, and what it began with."""
     steps = value["steps_s"]
     begun = {"train": "in all", "collect": "after training"}
     after = next((text for step, text in begun.items() if step in steps), "with an earlier predictor")
     return f"{sum(steps.values()) / 60:.1f} minutes {after}"
+
+
+def _searching(search: dict[str, Any]) -> str:
+    """How long the real evaluations took."""
+    seconds = (search.get("seconds_of") or {}).get("searching")
+    if seconds is None:
+        return ""
+    return f" ({search['evaluations']['accuracy_measured']} real evaluations in {seconds / 60:.1f} minutes)"
 
 
 def _tuned(one: dict[str, Any]) -> str:
@@ -85,7 +102,8 @@ def told(value: dict[str, Any]) -> str:
     def fastest(what: str, allowed: Callable[[dict[str, Any]], float]) -> None:
         kept = [m for m in found if base - m["top1_int8"] <= allowed(m) + 1e-9]
         best = max(kept, key=lambda m: m["speedup"], default=None)
-        parts.append(f"with {what}, {'no finalist' if best is None else speedup_text(best, search)}")
+        found_text = "no finalist" if best is None else speedup_text(best, search) + change_text(best)
+        parts.append(f"with {what}, {found_text}")
 
     fastest("at most one point of INT8 accuracy lost", lambda m: 0.01)
     if all(m.get("top1_int8_change_se") is not None for m in found):
@@ -107,6 +125,21 @@ def told(value: dict[str, Any]) -> str:
         parts.append("intervals of this early file came from too few compiled copies and are left out")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def change_text(measured: dict[str, Any]) -> str:
+    """The change of accuracy against the baseline's, with its standard error, where the file has both."""
+    change, error = measured.get("top1_int8_change"), measured.get("top1_int8_change_se")
+    if change is None or error is None:
+        return ""
+    return f" at {100 * change:+.2f} ± {100 * error:.2f} points"
+
+
+def asked_text(search: dict[str, Any]) -> str:
+    """The constraints that a search had, where its file says so."""
+    kept = search.get("constraints")
+    options = Constraints(**kept).options if kept else ""
+    return f"; asked for: `{options}`" if options else ""
 
 
 def _head(one: dict[str, Any], measured: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from results_file import cpu_text, is_without_biases, read, recipe_note, results, where
-from search_figures import chosen_within, minutes_text, runs_text, speedup_text, told
+from search_figures import chosen_within, minutes_text, order_note, runs_text, speedup_text, told
 from zoo_figures import models_tried
 
 from search.comparison import COPIES
@@ -27,7 +27,8 @@ def summary() -> str:
             cpu = cpu_text(value) if "machine" in value else ""
             star = "\\*" if is_without_biases(path) else ""
             link = f"[file]({where(path)})"
-            lines += [f"| {what} | {cpu} | {found}{star} ({link}) |" for what, found in tell(value)]
+            note = order_note(path.name)
+            lines += [f"| {what}{note} | {cpu} | {found}{star} ({link}) |" for what, found in tell(value)]
     return "\n".join(["| what | machine | measured |", "|---|---|---|", *lines])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from results_file import write_result
+from results_file import trained_by, write_result
 from rich.console import Console
 from torch import nn
 
@@ -73,7 +73,7 @@ class Bench:
     def write(self, name: str, value: dict[str, Any]) -> None:
         """A file of results of the study, by the first of several processes."""
         if self.world.is_first:
-            write_result(f"supernet_{name}-{self.study.name}", value)
+            write_result(f"supernet_{name}-{self.study.name}", {**trained_by(self.study), **value})
 
     def compute(self, module: nn.Module) -> Compute:
         """Chosen once for all that is compared."""

@@ -128,6 +128,7 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
         f"{ROUND_QUANTILE:.0%} end; times that model's usual latency"
     )
     many = one if not busy else f"{beside}; {describe_target(busy)}"
+    spread = "the speed-up's 95 % interval, the baseline's figure standing still"
     rows: list[Row | None] = [
         _accuracy(measured, card, "top1_int8", "INT8", "compiled for the target; test split"),
         _accuracy(measured, card, "top1_fp32", "FP32", "test split"),
@@ -138,8 +139,20 @@ def _figures(card: dict[str, Any], is_finalist: bool) -> list[Row]:
             f"standard error {100 * (measured.get('top1_int8_change_se') or 0.0):.2f} points",
             "on the same test images",
         ),
-        _row("latency", measured.get("latency_us"), "{:,.1f} us", "", f"{one}; {_target(card)}"),
-        _row("throughput", measured.get("throughput_sps"), "{:,.1f} samples/s", "", many),
+        _row(
+            "latency",
+            measured.get("latency_us"),
+            "{:,.1f} us",
+            _ends_if_any(measured.get("latency_interval_us"), "{:,.1f}", f"us: {spread}"),
+            f"{one}; {_target(card)}",
+        ),
+        _row(
+            "throughput",
+            measured.get("throughput_sps"),
+            "{:,.1f} samples/s",
+            _ends_if_any(measured.get("throughput_interval_sps"), "{:,.1f}", f"samples/s: {spread}"),
+            many,
+        ),
     ]
     for name, label, how in (
         ("speedup", "speed-up in latency over the INT8 baseline", one),
@@ -225,6 +238,10 @@ def _ends(ends: Sequence[float | None] | None, form: str, what: str) -> str:
     if not ends or ends[0] is None or ends[1] is None:
         return "no interval"
     return f"{form.format(ends[0])} to {form.format(ends[1])} ({what})"
+
+
+def _ends_if_any(ends: Sequence[float] | None, form: str, what: str) -> str:
+    return _ends(ends, form, what) if ends else ""
 
 
 def _target(card: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ def compare(
     *,
     copies: int = COPIES,
     rounds: int = ROUNDS,
+    advice: str = "free some, or compare fewer: --finalists",
 ) -> tuple[float, list[Ratio]]:
     """The anchor's latency in microseconds, and the ratios to it of the baseline and of each of `models`.
 
@@ -49,7 +50,7 @@ def compare(
         made, each_bytes = growth_bytes(lambda: _warm(make_timer(compile_model(baseline, target), target)))
         del made
         n = 1 + len(models) + ANCHORS
-        require_room(n, each_bytes, available_bytes(), "free some, or compare fewer: --finalists")
+        require_room(n, each_bytes, available_bytes(), advice)
     found: list[list[list[Round]]] = []
     for _ in range(copies):
         release_freed_memory()

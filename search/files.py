@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -81,6 +82,7 @@ def search_value(
         "supernet": None if material.supernet is None else origin_of(material.supernet)["supernet"],
         "predictor_data": source.data_hash,
         "preprocessing": PREPROCESSING.get(study.data.name),
+        "seconds_of": {name: round(seconds, 1) for name, seconds in workshop.seconds.items()},
         "copies": COPIES,
         "rounds_a_copy": ROUNDS,
         "calibration_samples": len(material.calibration),
@@ -102,8 +104,8 @@ def search_value(
 def write_search(
     value: dict[str, Any], workshop: Workshop, problem: Problem, finalists: list[Finalist], folder: Path
 ) -> None:
-    """All files; an earlier search's are replaced once these are complete. May be called again with a value
-    that holds more."""
+    """All files; an earlier search's stay until these are complete, and are then replaced together. May be
+    called again with a value that holds more."""
     from search.report import write_page
     from supernet.whole_files import write_json
 
@@ -118,11 +120,26 @@ def write_search(
         kept = {network.exported.files["ir"].parent.name for network in built.values()}
         for folder_of_none in (one for one in place.iterdir() if one.name not in kept):
             shutil.rmtree(folder_of_none)  # of a round that was interrupted
-        shutil.rmtree(home, ignore_errors=True)
-        place.rename(home)
     candidates, front = list(problem.candidates.values()), problem.front()
     chosen = [f.built.candidate for f in finalists if f.built.candidate is not None]
-    write_candidates(candidates, folder / "candidates.csv", is_accuracy=workshop.quality.is_accuracy)
-    write_candidates(front, folder / "front.csv", is_accuracy=workshop.quality.is_accuracy)
-    write_json(value, folder / "search.json")
-    write_page(value, candidates, front, chosen, folder / "report.html")
+    written = folder / "search.partial"
+    shutil.rmtree(written, ignore_errors=True)
+    write_candidates(candidates, written / "candidates.csv", is_accuracy=workshop.quality.is_accuracy)
+    write_candidates(front, written / "front.csv", is_accuracy=workshop.quality.is_accuracy)
+    write_json(value, written / "search.json")
+    write_page(value, candidates, front, chosen, written / "report.html")
+    if place != home:
+        _replace_folder(home, place)
+    for path in written.iterdir():
+        os.replace(path, folder / path.name)
+    written.rmdir()
+
+
+def _replace_folder(old: Path, new: Path) -> None:
+    """Puts `new` where `old` is, which vanishes last."""
+    aside = old.with_name(f"{old.name}.earlier")
+    shutil.rmtree(aside, ignore_errors=True)
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -236,8 +236,9 @@ class Problem:
     def reference(self) -> Reference:
         """The box that hypervolume is measured in, the same for every search of one problem that has
         evaluated both ends of the space: from the worse of them in each objective, but no further than the
-        limits, to the better one (for an accuracy, to 1); and a little beyond the worse end, or what lies
-        just there, and is as good as asked for, would count for nothing."""
+        limits, to the better one (for an accuracy, to 1), or as far beyond a limit that this one does not
+        keep; and a little beyond the worse end, or what lies just there, and is as good as asked for, would
+        count for nothing."""
         ends = [self.candidates[a] for a in (self.space.largest, self.space.smallest) if a in self.candidates]
         values = self.values_of(ends or list(self.candidates.values()))
         worst, best = dict[str, float](), dict[str, float]()
@@ -249,8 +250,11 @@ class Problem:
                 best["accuracy"] = 1.0
         for limit in self.limits:
             if limit.objective in worst:
-                pick = min if limit.is_upper else max
-                worst[limit.objective] = pick(worst[limit.objective], limit.bound)
+                name, pick = limit.objective, min if limit.is_upper else max
+                length = best[name] - worst[name]
+                worst[name] = pick(worst[name], limit.bound)
+                if (best[name] - worst[name]) * length <= 0:  # more is asked than the better end has
+                    best[name] = worst[name] + length
         for name, end in worst.items():
             worst[name] = end + BEYOND * (end - best[name])
         ends_of = [

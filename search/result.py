@@ -10,6 +10,7 @@ from typing import Any
 from search.certainty import change_of, error_of_share
 from search.constraints import Constraints
 from search.finalists import Built, Measured, Measurement
+from search.speedup import Ratio
 
 __all__ = ["SCHEMA_VERSION", "Finalist", "baseline_value", "finalist_value", "is_inside", "nearest_of"]
 
@@ -106,7 +107,9 @@ def finalist_value(
         "measured": {
             "latency_us": measured.latency_us,
             "latency_then_us": latency_then_us(finalist),
+            "latency_interval_us": _ends(measured.latency_us, measured.speedup, is_inverse=True),
             "throughput_sps": measured.throughput_sps,
+            "throughput_interval_sps": _ends(measured.throughput_sps, measured.throughput_speedup),
             "speedup": measured.speedup.value,
             "speedup_interval": measured.speedup.interval,
             "throughput_speedup": measured.throughput_speedup.value,
@@ -146,6 +149,14 @@ def violations_of(finalist: Finalist, baseline: Built, constraints: Constraints)
     return constraints.violations(_figures(finalist.built, finalist.measured), base)
 
 
+def _ends(value: float, speedup: Ratio, *, is_inverse: bool = False) -> list[float] | None:
+    """A speed-up's interval as one of a latency (the inverse) or throughput: the baseline's stands still."""
+    ends = [end / speedup.value for end in speedup.interval]
+    if not all(0 < end < float("inf") for end in ends):
+        return None
+    return [value / end for end in reversed(ends)] if is_inverse else [value * end for end in ends]
+
+
 def _figures(built: Built, measured: Measured) -> dict[str, float | None]:
     return {
         "latency_us": measured.latency_us,
@@ -171,10 +182,12 @@ def _change(built: Built, baseline: Built) -> tuple[float | None, float | None]:
 
 
 def _accuracies(built: Built, n_test: int | None) -> dict[str, Any]:
-    """`top1_int8_se` is the standard error of a share of `n_test` images."""
-    top1 = built.top1_int8
-    error = None if top1 is None or not n_test else error_of_share(top1, n_test)
-    return {"top1_fp32": built.top1_fp32, "top1_int8": top1, "top1_int8_se": error}
+    """`_se`: the standard error of a share of `n_test` images."""
+    found: dict[str, Any] = {}
+    for name, top1 in (("top1_fp32", built.top1_fp32), ("top1_int8", built.top1_int8)):
+        found[name] = top1
+        found[f"{name}_se"] = None if top1 is None or not n_test else error_of_share(top1, n_test)
+    return found
 
 
 def _files(built: Built, home: Path) -> dict[str, str]:

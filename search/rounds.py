@@ -3,9 +3,10 @@ learned from the finalists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ class Workshop:
     """What all rounds share. `baseline_quality` is the pre-trained model's accuracy on what the search judges
     on, None without data; `baseline_now_us` its INT8 latency just before the search, None where no limit
     needs it; `bench` makes profiling's, once, with what its rows must agree in; `witnesses` are measured
-    beside the finalists."""
+    beside the finalists; `seconds` says how long what took."""
 
     settings: Settings
     material: Material
@@ -55,6 +56,16 @@ class Workshop:
     bench: Callable[[], tuple[Bench, dict[str, Any]]]
     witnesses: Callable[[LatencySource], Sequence[Witness]]
     out: Console
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Adds to the seconds that all rounds have spent with something."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[what] = self.seconds.get(what, 0.0) + time.monotonic() - start
 
 
 def make_problem(
@@ -124,12 +135,15 @@ def run_round(
     number: int,
 ) -> tuple[Problem, list[Finalist]]:
     """Returns the problem with all its candidates, and this round's finalists."""
-    problem = search_problem(workshop, source, earlier, number)
+    with workshop.timed("searching"):
+        problem = search_problem(workshop, source, earlier, number)
     built_before = {f.built.architecture for f in before}
     front, rivals = (
         [c for c in found if c.architecture not in built_before]
         for found in (problem.front(), problem.rivals())
     )
+    largest = source.space.largest  # the baseline's own architecture: no faster, so a place given away
+    front = [c for c in front if c.architecture != largest] or front
     n, objectives = workshop.settings.finalists, workshop.settings.objectives
     chosen = pick_finalists(front, n, objectives)
     beside = [*(problem.candidates[f.built.architecture] for f in before), *chosen]
@@ -137,21 +151,24 @@ def run_round(
     chosen.sort(key=lambda c: c.latency_us)
     if not chosen:
         return problem, []
-    workshop.finetune([c.architecture for c in chosen])
+    with workshop.timed("finetuning"):
+        workshop.finetune([c.architecture for c in chosen])
     witnesses = workshop.witnesses(source)
     rng = np.random.default_rng([workshop.settings.seed, number])
     with workshop.lock(), cli.progress(workshop.out) as bar:
         task = bar.add_task("building finalists", total=len(chosen), note="")
         networks = []
         note = partial(workshop.out.print, soft_wrap=True)
-        for i, candidate in enumerate(chosen, start=len(before) + 1):
-            networks.append(
-                build(workshop.material, candidate, workshop.folder / f"{i:02d}", workshop.target, note)
+        with workshop.timed("building"):
+            for i, candidate in enumerate(chosen, start=len(before) + 1):
+                networks.append(
+                    build(workshop.material, candidate, workshop.folder / f"{i:02d}", workshop.target, note)
+                )
+                bar.update(task, advance=1)
+        with workshop.timed("measuring"):
+            measurement = measure(
+                workshop.material, workshop.baseline, networks, workshop.target, rng, bar, witnesses
             )
-            bar.update(task, advance=1)
-        measurement = measure(
-            workshop.material, workshop.baseline, networks, workshop.target, rng, bar, witnesses
-        )
     intervals = source.interval(np.array([c.latency_us for c in chosen]))
     return problem, [
         Finalist(built, one, measurement, ends, source.baseline_us, number)

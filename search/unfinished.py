@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from supernet.whole_files import read_json, write_json
 __all__ = ["UnfinishedRows"]
 
 Row = dict[str, Any]
+MOST_S = 24 * 3600.0
 _NAMES = re.compile(rb' names?="[^"]*"')
 
 
 class UnfinishedRows:
     """Rows of a measurement that may be interrupted, each under what its model files hold.
 
-    `plan` and `machine`, JSON values, are what they were measured under: rows of others are not taken up.
+    `plan` and `machine`, JSON values, are what they were measured under: rows of others are not taken up, nor
+    those of another day, for a machine's speed drifts and they stand beside new ones.
     """
 
     def __init__(self, path: Path, plan: Any, machine: dict[str, Any]) -> None:
@@ -34,12 +37,15 @@ class UnfinishedRows:
 
     def known(self, model: Path, scenario: str) -> Row | None:
         """What an interrupted start has measured of this very model."""
-        row = self._value["rows"].get(_key(model, scenario))
-        return row if isinstance(row, dict) else None
+        try:
+            kept = self._value["rows"][_key(model, scenario)]
+            return dict(kept["row"]) if 0 <= time.time() - kept["at"] < MOST_S else None
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def add(self, model: Path, scenario: str, row: Row) -> None:
         """On disk at once."""
-        self._value["rows"][_key(model, scenario)] = row
+        self._value["rows"][_key(model, scenario)] = {"at": time.time(), "row": row}
         write_json(self._value, self._path)
 
     def finish(self) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from supernet.architecture import Architecture
+    from supernet.compute import Compute
     from supernet.data import Images, Splits
     from supernet.distributed import World
     from supernet.keeper import Keeper
@@ -116,12 +117,14 @@ def _finetune(
     from supernet.whole_files import save_state
 
     before = copy.deepcopy(module)
-    keeper = tuner.train(module, teacher, architecture, is_int8=False)
+    keeper, compute = tuner.train(module, teacher, architecture, is_int8=False)
     if not tuner.world.is_first:
         return {}
-    n = reestimate(module, tuner.images(take(tuner.splits.train, BATCHNORM_SAMPLES)))
-    found = tuner.facts | tuner.compared(before, module) | {"batchnorm_samples": n}
-    better = module if found["is_better"] else before
+    module, before = compute.module(module), compute.module(before).eval()
+    samples = compute.images(take(tuner.splits.train, BATCHNORM_SAMPLES))
+    n = reestimate(module, tuner.images(samples))
+    found = tuner.facts | tuner.compared(before, module, compute.exact) | {"batchnorm_samples": n}
+    better = (module if found["is_better"] else before).to("cpu")
     found["finetuning"] = [*earlier, tuner.facts] if found["is_better"] else earlier
     path = checkpoint.finetuned_path(tuner.home, architecture)
     save_state(better.state_dict(), path, facts=found | checkpoint.origin_of(tuner.home))
@@ -148,7 +151,7 @@ def _finetune_int8(
     half_range = not this_cpu_has_vnni()
     quantized = insert_quantizers(module, samples, half_range=half_range)  # type: ignore[arg-type]
     models = [quantized_to_openvino(quantized, example)]
-    keeper = tuner.train(quantized, teacher, architecture, is_int8=True)
+    keeper, _ = tuner.train(quantized, teacher, architecture, is_int8=True)
     if not tuner.world.is_first:
         return {}
     models.append(quantized_to_openvino(quantized, example))
@@ -208,9 +211,9 @@ class _Tuner:
 
     def train(
         self, module: nn.Module, teacher: nn.Module, architecture: Architecture, *, is_int8: bool
-    ) -> Keeper:
+    ) -> tuple[Keeper, Compute]:
         """In place, going on where an earlier start was interrupted; INT8 in float32, whatever is faster.
-        Returns the kept state, to be removed once the result is saved."""
+        Returns the kept state, to be removed once the result is saved, and what it was computed by."""
         from supernet import checkpoint
         from supernet.data import take
         from supernet.keeper import Keeper
@@ -253,9 +256,9 @@ class _Tuner:
         )
         module.to("cpu").eval()
         teacher.to("cpu")
-        return keeper
+        return keeper, compute
 
-    def compared(self, before: Any, after: Any) -> dict[str, Any]:
+    def compared(self, before: Any, after: Any, compute: Compute | None = None) -> dict[str, Any]:
         """Accuracies of both on the validation and test images, and which one validates better."""
         from supernet.training import accuracy
 
@@ -264,7 +267,7 @@ class _Tuner:
                 "validation": self.splits.validation,
                 "test": self.splits.test,
             }
-            return {name: accuracy(module, self.images(images)) for name, images in parts.items()}
+            return {name: accuracy(module, self.images(images), compute) for name, images in parts.items()}
 
         found: dict[str, Any] = {"before": judged(before), "after": judged(after)}
         found["is_better"] = found["after"]["validation"] >= found["before"]["validation"]

@@ -230,7 +230,9 @@ def _take_up_trained(
     assert card is not None
     _require_same_origin(card, origin, folder)
     if card["seed"] != arguments.seed:
-        raise OvnasError(f"the super-network in {folder} has the seed {card['seed']}; give --seed {card['seed']}")
+        raise OvnasError(
+            f"the super-network in {folder} has the seed {card['seed']}; give --seed {card['seed']}"
+        )
     keeper.log.read()
     keeper.facts |= {"seconds": card["seconds"], "origin": card["origin"]}
 

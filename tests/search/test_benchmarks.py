@@ -106,6 +106,13 @@ def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
     assert "none lost beyond the standard error of the loss, 2.00x (1.90 to 2.10)" in text
     assert "3 of 4 latencies lie in their 90 % interval" in text
     assert "without biases" not in text
+    measured = search["finalists"][1]["measured"]
+    measured |= {"top1_int8_change": -0.009, "top1_int8_change_se": 0.0055}
+    assert "4.00x (3.90 to 4.10) at -0.90 ± 0.55 points" in figures.told({**head, "search": search})
+    search["constraints"] = {"max_accuracy_drop": 1.0}
+    text = figures.whole_line({**head, "search": search, "steps_s": {"search": 90}}, "a-first-b.json")
+    assert "; asked for: `--max-accuracy-drop 1`:" in text
+    assert ", measured first (" in text
     early = {**head, "date": "2026-11-24", "search": search, "steps_s": {"train": 60, "search": 90}}
     assert "on the mean (they came from networks without biases" in figures.whole_line(early, "a.json")
 

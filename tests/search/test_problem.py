@@ -130,6 +130,19 @@ def test_the_reference_is_the_extremes_within_the_limits(space, quality, latency
     assert bounded.reference().worst[1] == pytest.approx(beyond(us.mean(), us[1]))
 
 
+def test_more_may_be_asked_than_the_smallest_gives(space, quality, latency):
+    """Some network that suits the kernels better may be faster than the smallest: a share of a box."""
+    ends = np.array([space.encode(space.largest), space.encode(space.smallest)])
+    us, q = latency.predict_codes(ends), quality.of_codes(ends)
+    problem = Problem(
+        space, quality, latency, 2, limits=[Limit("max_latency", "latency", 0.9 * us[1], is_upper=True)]
+    )
+    problem.evaluate(ends)
+    reference = problem.reference()
+    assert reference.best[1] == pytest.approx(0.9 * us[1] - (us[0] - us[1]))
+    assert 0 < reference.hypervolume(np.array([[-q[0], 0.89 * us[1]]])) < 0.1
+
+
 def test_what_is_just_as_good_as_asked_for_counts(space, quality, latency):
     ends = np.array([space.encode(space.largest), space.encode(space.smallest)])
     least = float(quality.of_codes(ends)[1])

@@ -242,6 +242,11 @@ def test_loadgen_s_rows_are_found_again_by_a_repeated_search(with_data, again, t
     assert rows.known(second, "server") == row
     assert rows.known(other, "server") is None
     assert rows.known(second, "offline") is None
+    value = json.loads(path.read_text())
+    for kept in value["rows"].values():
+        kept["at"] -= 25 * 3600
+    path.write_text(json.dumps(value))
+    assert UnfinishedRows(path, [], {}).known(second, "server") is None  # of another day
 
 
 @pytest.mark.slow
@@ -307,6 +312,38 @@ def test_the_same_seed_finds_the_same_front(with_data, again):
 
 
 @pytest.mark.slow
+def test_the_baseline_s_own_architecture_takes_no_finalist_s_place(result):
+    assert result.value["baseline"]["architecture"] not in {
+        one["architecture"] for one in result.value["finalists"]
+    }
+
+
+@pytest.mark.slow
+def test_an_error_in_writing_leaves_the_earlier_search(with_data, tmp_path, monkeypatch, capsys):
+    shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
+    folder = tmp_path / "runs/tiny/search"
+
+    def written() -> dict[str, bytes]:
+        own = [*folder.glob("*.csv"), folder / "search.json", folder / "report.html", folder / "front.png"]
+        own += [p for p in (folder / "finalists").rglob("*") if p.is_file()]
+        return {str(p): p.read_bytes() for p in own}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    before = written()
+    monkeypatch.setattr("search.report.write_page", full)
+    assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--finalists", "1"]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert written() == before
+    monkeypatch.undo()
+    assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--finalists", "1"]) == 0
+    assert written() != before
+    assert not list(folder.glob("*.partial"))
+    assert not (folder / "finalists.earlier").exists()
+
+
+@pytest.mark.slow
 def test_no_finalist_of_an_earlier_search_is_left(again):
     assert {p.name for p in (again.folder / "finalists").iterdir()} == {"baseline", "01"}
 
@@ -324,6 +361,15 @@ def test_figures_come_with_their_uncertainty(result):
         assert one["is_feasible"] == (one["violations"] == [])
         assert one["model_bytes"] == Path(one["files"]["ir"]).with_suffix(".bin").stat().st_size
     assert value["baseline"]["fp32"]["latency_us"] > 0
+    for one in value["finalists"]:
+        measured = one["measured"]
+        for name, unit in (("latency", "us"), ("throughput", "sps")):
+            low, high = measured[f"{name}_interval_{unit}"]
+            assert low <= measured[f"{name}_{unit}"] * 1.25
+            assert high >= measured[f"{name}_{unit}"] * 0.8
+        ends = [measured["latency_us"] * measured["speedup"] / us for us in measured["latency_interval_us"]]
+        assert ends[::-1] == pytest.approx(measured["speedup_interval"])
+    assert value["seconds_of"].keys() >= {"searching", "building", "measuring"}
     volumes = [one["hypervolume"] for one in value["history"]]
     assert volumes == sorted(volumes)
     if value["is_accuracy"]:
