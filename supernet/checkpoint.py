@@ -41,6 +41,7 @@ __all__ = [
     "load_supernet",
     "origin_of",
     "read_card",
+    "require_space",
     "save_pretrained",
     "save_supernet",
     "settings_of",
@@ -154,8 +155,14 @@ def read_card(study: Study, folder: Path) -> dict[str, Any] | None:
 def trained_part(study: Study, folder: Path) -> Study | None:
     """The study without the last of its [[train.stages]], where the super-network in `folder` was trained by
     that: so that they are left to train by. None where it was trained by all of them, or by others."""
-    for n in range(len(study.train.stages) - 1, 0, -1):
-        part = replace(study, train=replace(study.train, stages=study.train.stages[:n]))
+    stages = study.train.stages
+    for n in range(len(stages) - 1, -1, -1):
+        train = replace(study.train, stages=stages[:n])
+        if not train.stages:  # of a study without stages there is one
+            train = replace(train, epochs=stages[0].epochs, learning_rate=stages[0].learning_rate)
+        part = replace(study, train=train)
+        if part.train.all_stages[0] != stages[0]:
+            continue
         try:
             if read_card(part, folder) is not None:
                 return part
@@ -189,6 +196,11 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
 
     Raises OvnasError if they were not trained yet, or with other settings.
     """
+    if trained_part(study, folder) is not None:
+        raise OvnasError(
+            f"the super-network in {folder} has further stages to be trained by; go on with",
+            command="supernet.train",
+        )
     card = read_card(study, folder)
     if card is None:
         raise OvnasError(
@@ -197,10 +209,16 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
     model = make_model(study)
     load_weights(model, folder / "pretrained.safetensors")
     network = generate(model, example_input(study), study.space)
-    if network.space != Space.from_json(card["space"]):
-        raise OvnasError(f"{folder} holds another space than the model gives now; train with --force")
+    require_space(network.space, study, folder)
     load_weights(network.module, folder / "supernet.safetensors")
     return network.eval(), model.eval()
+
+
+def require_space(space: Space, study: Study, folder: Path) -> None:
+    """Raises OvnasError if the super-network that was trained in `folder` is of another space."""
+    card = read_card(study, folder)
+    if card is not None and space != Space.from_json(card["space"]):
+        raise OvnasError(f"{folder} holds another space than the model gives now; train with --force")
 
 
 def finetuned_path(folder: Path, architecture: Architecture) -> Path:

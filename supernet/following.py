@@ -48,7 +48,19 @@ def _visit(coupling: Coupling, node: fx.Node) -> Any:
     inputs = coupling.inputs_of(node)
     if rule is None or not inputs:
         return coupling.unknown(node)
-    return rule(coupling, node, coupling.resolve(inputs[0]))
+    found = rule(coupling, node, coupling.resolve(inputs[0]))
+    return found if _sizes(coupling, found) == _as_lists(shape) else coupling.unknown(node)
+
+
+def _sizes(coupling: Coupling, dims: Any) -> list[Any]:
+    """How large a rule says that a node's result is, in the largest network."""
+    if isinstance(dims, list):
+        return [_sizes(coupling, one) for one in dims]
+    return [coupling.groups.size(dim) for dim in coupling.resolve(dims)]
+
+
+def _as_lists(shape: Any) -> list[Any]:
+    return [_as_lists(one) for one in shape] if isinstance(shape, list) else list(shape)
 
 
 def _attribute(coupling: Coupling, node: fx.Node, shape: tuple[int, ...]) -> Dims:

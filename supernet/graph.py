@@ -20,6 +20,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from supernet.errors import OvnasError
 from supernet.functional import as_modules
 from supernet.kept_whole import parts_to_keep
+from supernet.out_of_place import copy_written_inputs, make_out_of_place
 from supernet.tracer import Tracer, first_sentence, is_question
 
 __all__ = ["Example", "TracedModel", "as_tuple", "reproduces", "shape_of", "trace"]
@@ -113,7 +114,9 @@ def _traced(
         raise _WrongGraphError(f"does not run: {error}") from error
     if not _close(expected, actual):
         raise _WrongGraphError("gives another output than the model; is it random?")
-    _out_of_place(module, inputs, expected)
+    make_out_of_place(module, lambda: _close(expected, module(*_copied(inputs))))
+    for copy_name, name in copy_written_inputs(module, _copied(inputs)).items():
+        recorder.shapes[copy_name] = recorder.shapes[name]
     return TracedModel(module, recorder.shapes, tracer.opaque, recorder.passed)
 
 
@@ -159,18 +162,6 @@ def reproduces(expected: nn.Module, actual: nn.Module, example: Example) -> bool
 
 def _copied(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(x.clone() for x in inputs)
-
-
-def _out_of_place(module: fx.GraphModule, inputs: tuple[Tensor, ...], expected: Any) -> None:
-    """In-place activations write into what they are given, which another one may have written where the block
-    between them is dropped; then neither can be differentiated. ReLUs that follow one another do no harm."""
-    found = [m for m in module.modules() if getattr(m, "inplace", False)]
-    found = [m for m in found if not isinstance(m, (nn.ReLU, nn.ReLU6))]
-    for activation in found:
-        activation.inplace = False  # type: ignore[assignment]
-    if found and not _close(expected, module(*inputs)):  # the model reads what was written
-        for activation in found:
-            activation.inplace = True  # type: ignore[assignment]
 
 
 def _spell_out_shuffles(model: nn.Module, graph: fx.Graph) -> None:

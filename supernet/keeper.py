@@ -61,6 +61,8 @@ class Keeper:
         theirs = kept["made_from"]
         faults = checkpoint.differences(study, theirs["settings"])
         there, now = _origins(theirs), _origins(self.made_from)
+        if kept["facts"].get("goes_on"):  # from a trained super-network, whose origin counts
+            there, now = ({"seed": one["seed"]} for one in (there, now))
         forgotten = [name for name in self.options if there.get(name) and not now.get(name)]
         if forgotten:
             option = forgotten[0].replace("_", "-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ def _pointwise(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
 
 
 def _pooling(coupling: Coupling, node: fx.Node, x: Dims) -> Any:
+    named = re.search(r"([123])d", coupling.operation(node).split(" ")[0].lower())
+    if named and len(x) != int(named[1]) + 2:  # no batch, or channels for pixels
+        return coupling.unknown(node)
     coupling.groups.freeze(x[2:], f"{coupling.operation(node)} slides over them")
     shape = coupling.traced.shapes[node.name]
     if isinstance(shape, list):  # with the places of the maxima

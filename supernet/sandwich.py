@@ -102,7 +102,7 @@ def teacher_step(
 
     def step(x: Tensor, labels: Tensor, _rng: np.random.Generator) -> Tensor:
         with torch.no_grad(), compute.autocast():
-            wanted = teacher(x).float().softmax(1)
+            wanted = teacher(x.clone()).float().softmax(1)  # it may write into its input
         with compute.autocast():
             logits = module(x).float()
         loss = F.cross_entropy(logits, wanted) + section.label_weight * _label_loss(logits, labels)
@@ -137,7 +137,7 @@ def sandwich_step(
         wanted = None
         if section.distillation == "teacher" and teacher is not None:
             with torch.no_grad(), compute.autocast():
-                wanted = teacher(x).float().softmax(1)
+                wanted = teacher(x.clone()).float().softmax(1)  # it may write into its input
         sandwich = [space.largest, space.smallest]
         sandwich += [space.sample(rng) for _ in range(section.n_random)]
         total = torch.zeros((), device=x.device)

@@ -133,9 +133,10 @@ def _train(
     from supernet.weights import load_start, load_weights
 
     start = time.monotonic()
-    if arguments.force:
+    if arguments.force and world.is_first:  # which alone holds the folder
         (folder / STATE).unlink(missing_ok=True)
         shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    world.agree(None)
     origin = _origin(study, arguments)
     keeper = Keeper(
         folder / STATE,
@@ -154,12 +155,21 @@ def _train(
     seconds_before = keeper.facts.get("seconds", 0.0)
     if keeper.has_kept:
         out.print("going on with the interrupted training")
+        if keeper.facts.get("processes", world.size) != world.size:
+            out.print(
+                f"note: it was of {keeper.facts['processes']} process(es) and is of {world.size} now; each "
+                "normalises its own part of a batch, so that the result is another one",
+                soft_wrap=True,
+            )
+    keeper.facts["processes"] = world.size
     model = make_model(study)
-    if trained:
+    goes_on = bool(keeper.facts.get("goes_on"))
+    if goes_on:
+        _require_same_origin(keeper.facts, origin, folder)
         load_weights(model, folder / "pretrained.safetensors")
     elif arguments.weights:
         load_weights(model, arguments.weights)
-    if arguments.start_from and not trained:
+    if arguments.start_from and not goes_on:
         if study.model.weights:
             raise OvnasError("[model] weights is the pre-trained model; leave it out for --start-from")
         if not study.train.pretrain_epochs:
@@ -169,11 +179,14 @@ def _train(
     batch = take(splits.train, max(2, study.train.batch_size // world.size))
     compute = kept_compute(study.train.precision, model, batch, keeper)
     out.print(f"training on {compute.device} in {compute.precision}")
-    _pretrain(model, study, splits, folder, keeper, compute, out, arguments, is_given=trained is not None)
+    _pretrain(model, study, splits, folder, keeper, compute, out, arguments, is_given=goes_on)
     network = generate(model, example_input(study), study.space)
+    n_trained = 0
     if trained:
+        checkpoint.require_space(network.space, trained, folder)
         load_weights(network.module, folder / "supernet.safetensors")
-    n_trained = len(stages_of(network.space, trained.train)) if trained else 0
+        n_trained = len(stages_of(network.space, trained.train))
+        keeper.log.read(n_trained)
     print_outline(outline(network, example_input(study)), study.name, out)
     n = min(JUDGED_BATCHNORM_SAMPLES, len(splits.train))  # type: ignore[arg-type]
     out.print(f"each epoch is judged on up to {JUDGED_IMAGES} images, with BatchNorm re-estimated on {n}")
@@ -219,22 +232,32 @@ def _train(
 
 
 def _take_up_trained(
-    trained: Study, folder: Path, keeper: Keeper, arguments: argparse.Namespace, origin: dict[str, str]
+    trained: Study,
+    folder: Path,
+    keeper: Keeper,
+    arguments: argparse.Namespace,
+    origin: dict[str, str],
 ) -> None:
-    """Begins with what the trained super-network's card and log say. Raises OvnasError if other files or
-    another seed are given than it began with."""
+    """Begins with what the trained super-network's card says. Raises OvnasError if another seed is given than
+    it began with."""
+    import torch
+
     from supernet import checkpoint
     from supernet.errors import OvnasError
 
     card = checkpoint.read_card(trained, folder)
     assert card is not None
-    _require_same_origin(card, origin, folder)
     if card["seed"] != arguments.seed:
         raise OvnasError(
             f"the super-network in {folder} has the seed {card['seed']}; give --seed {card['seed']}"
         )
-    keeper.log.read()
-    keeper.facts |= {"seconds": card["seconds"], "origin": card["origin"]}
+    keeper.facts |= {
+        "goes_on": True,
+        "seconds": card.get("seconds", 0.0),
+        "origin": card.get("origin") or origin,
+    }
+    if card.get("precision") and not torch.cuda.is_available():  # the same again, for it changes the result
+        keeper.facts |= {"device": "cpu", "precision": card["precision"]}
 
 
 def _origin(study: Study, arguments: argparse.Namespace) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ class Row:
         return f"loss {self.loss:.3f}{text}"
 
 
+def _row_of(text: dict[str, str]) -> Row:
+    largest, smallest = (float(text[name]) if text[name] else None for name in ("largest", "smallest"))
+    loss, rate, seconds = (float(text[name]) for name in ("loss", "learning_rate", "seconds"))
+    return Row(text["phase"], int(text["epoch"]), loss, rate, largest, smallest, seconds)
+
+
 class TrainingLog:
     """Rows that stand in the file as soon as they are added; no path: nowhere."""
 
@@ -40,24 +47,22 @@ class TrainingLog:
         self.rows: list[dict[str, Any]] = []
         self._events: Any = None
 
-    def read(self) -> None:
-        """Takes up the rows of an earlier file, if there is one."""
+    def read(self, n_stages: int) -> None:
+        """Takes up the rows of an earlier file up to that stage; none where it cannot be read."""
         if self.path is None or not self.path.is_file():
             return
-        with self.path.open(encoding="utf-8", newline="") as file:
-            rows = [
-                Row(
-                    row["phase"],
-                    int(row["epoch"]),
-                    float(row["loss"]),
-                    float(row["learning_rate"]),
-                    float(row["largest"]) if row["largest"] else None,
-                    float(row["smallest"]) if row["smallest"] else None,
-                    float(row["seconds"]),
-                )
-                for row in csv.DictReader(file)
-            ]
-        self.rows = [asdict(row) for row in rows]
+        try:
+            with self.path.open(encoding="utf-8", newline="") as file:
+                rows = [_row_of(text) for text in csv.DictReader(file)]
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        number = re.compile(r"stage (\d+) ")
+        stages = [number.match(row.phase) for row in rows]
+        self.rows = [
+            asdict(row)
+            for row, stage in zip(rows, stages, strict=True)
+            if stage is None or int(stage[1]) <= n_stages
+        ]
 
     def add(self, row: Row) -> None:
         """Adds a row to the files."""

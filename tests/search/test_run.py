@@ -334,7 +334,7 @@ def test_an_error_in_writing_leaves_the_earlier_search(with_data, tmp_path, monk
     before = written()
     monkeypatch.setattr("search.report.write_page", full)
     assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--finalists", "1"]) == 2
-    assert "No space left on device" in capsys.readouterr().err
+    assert "the disk is full: free some space" in capsys.readouterr().err
     assert written() == before
     monkeypatch.undo()
     assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--finalists", "1"]) == 0

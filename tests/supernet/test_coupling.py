@@ -342,3 +342,25 @@ def test_arguments_that_are_not_given_have_their_defaults(randomise):
             return x if features or more or others else self.b(x)
 
     assert [slot.name for slot in never_wrong(Optional(), IMAGE, randomise).space.slots] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "pooling", [nn.AdaptiveAvgPool1d(16), nn.AvgPool1d(2), nn.MaxPool1d(4), nn.AvgPool1d(3, 1, 1)]
+)
+def test_pooling_that_takes_channels_for_pixels_fixes_them(lambda_model, randomise, pooling):
+    n = pooling(torch.zeros(1, 16)).shape[1]
+    model = lambda_model(
+        lambda s, x: s.l(s.p(F.relu(s.c(s.a(x))).mean((2, 3)))),
+        a=conv(3, 8), c=conv(8, 16), p=pooling, l=nn.Linear(n, 4),
+    )  # fmt: skip
+    network = never_wrong(model, IMAGE, randomise)
+    assert type(pooling).__name__ in reasons(network)["c"]
+    assert [slot.name for slot in network.space.slots] == ["a"]
+
+
+def test_pooling_of_two_dimensions_over_one_is_not_followed(lambda_model, randomise):
+    model = lambda_model(
+        lambda s, x: s.l(s.p(s.c(x.flatten(2))).flatten(1)),
+        c=nn.Conv1d(3, 8, 1), p=nn.MaxPool2d(2), l=nn.Linear(4 * 32, 4),
+    )  # fmt: skip
+    never_wrong(model, IMAGE, randomise)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from supernet import Study, train, whole_files
+from supernet import Study, finetune, train, whole_files
 from supernet.alone import alone_in
 from supernet.checkpoint import load_supernet
 from supernet.keeper import Keeper
 from supernet.study_model import make_model
+from supernet.whole_files import save_state
 
 NAMES = {"pretrained.safetensors", "supernet.safetensors", "supernet.json"}
 LOG = "training.csv"
@@ -213,6 +214,54 @@ def test_further_stages_go_on_from_what_is_trained(write_study, tmp_path, monkey
     assert "is trained already" not in capsys.readouterr().out
     assert train.main(later) == 0
     assert "is trained already" in capsys.readouterr().out
+
+
+def test_going_on_needs_no_weights_again(trained, write_study, tmp_path, monkeypatch, capsys):
+    """They are those beside the super-network: neither fresh nor read anew, after an interruption too."""
+    weights = trained[0] / "runs/tiny/supernet/pretrained.safetensors"
+    options = staged_study(write_study, tmp_path)
+    with_stages(options, FIRST, ALL_OPEN)
+    file = Path(options[1])
+    file.write_text(file.read_text().replace("pretrain_epochs = 2", "pretrain_epochs = 0"))
+    assert train.main([*options, "--weights", str(weights)]) == 0
+    before = files(tmp_path)
+    with_stages(options, FIRST, ALL_OPEN, ALL_OPEN)
+    assert finetune.main([*options, "--architecture", "w8"]) == 2
+    assert "has further stages to be trained by; go on with" in capsys.readouterr().err
+    save, left = Keeper.save, itertools.count(1, -1)
+
+    def killed(self, phase, fit):
+        save(self, phase, fit)
+        if next(left) == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "save", killed)
+    assert train.main(options) == 2
+    monkeypatch.undo()
+    other = tmp_path / "other.safetensors"
+    save_state(make_model(Study.load(options[1])).state_dict(), other)
+    assert train.main([*options, "--weights", str(other)]) == 2
+    assert "began with another weights file" in capsys.readouterr().err
+    assert train.main(options) == 0
+    assert files(tmp_path)["pretrained.safetensors"][0] == before["pretrained.safetensors"][0]
+    cards = [json.loads(one["supernet.json"][0]) for one in (before, files(tmp_path))]
+    assert cards[0]["origin"] == cards[1]["origin"]
+    assert cards[0]["accuracy"]["pretrained"] == cards[1]["accuracy"]["pretrained"] > 0.2
+    assert [card["epochs"] for card in cards] == [3, 4]
+
+
+def test_a_study_without_stages_goes_on_too(write_study, tmp_path):
+    options = staged_study(write_study, tmp_path)
+    file = Path(options[1])
+    staged = file.read_text()
+    start, end = staged.index("stages = ["), staged.index("]\npretrain")
+    file.write_text(f"{staged[:start]}epochs = 1\nlearning_rate = 0.02{staged[end + 1 :]}")
+    assert train.main(options) == 0
+    file.write_text(staged)
+    whole = '{open = ["kernel", "depth", "width"], epochs = 1, learning_rate = 0.02}'
+    with_stages(options, whole, ALL_OPEN)
+    assert train.main(options) == 0
+    assert [row["phase"] for row in rows(tmp_path)][-2:] == ["super-network", "stage 2 (depth, width)"]
 
 
 def test_other_stages_do_not_go_on(staged, write_study, tmp_path, capsys):
