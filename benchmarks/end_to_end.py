@@ -49,6 +49,7 @@ KEPT = {
         "evaluations",
         "machine_speed",
         "anchor_speed",
+        "drift",
         "witnesses",
         "copies",
         "rounds_a_copy",

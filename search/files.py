@@ -73,6 +73,7 @@ def search_value(
         "baseline_quality": workshop.baseline_quality,
         "machine_speed": beside.machine_speed(source.baseline_us),
         "anchor_speed": source.baseline_us / beside.anchor_us,
+        "drift": beside.drift(source.baseline_us),
         "witnesses": [
             {"architecture": str(w.architecture), "latency_then_us": w.then_us, "latency_us": w.now_us}
             for w in beside.witnesses

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from search.comparison import COPIES, ROUNDS, compare
 from search.export import Exported, export_model
@@ -83,8 +84,25 @@ class Measurement:
     def machine_speed(self, baseline_us: float) -> float:
         """How many times as fast the machine is as when the anchor took `baseline_us`: the median of what the
         anchor and each of the witnesses say."""
-        logs = [np.log(baseline_us / self.anchor_us), *(np.log(w.then_us / w.now_us) for w in self.witnesses)]
-        return float(np.exp(np.median(logs)))
+        return float(np.exp(np.median(self._log_speeds(baseline_us))))
+
+    def drift(self, baseline_us: float) -> float:
+        """How far off that speed one more network may be, as a logarithm, with a probability of 90 %: as the
+        anchor and the witnesses differ (Student's t, one more observation); 0 where there are fewer than
+        three in all. A shared machine does not change for all networks alike."""
+        from predictor.conformal import LEVEL
+
+        logs = self._log_speeds(baseline_us)
+        n = len(logs)
+        if n < 3:
+            return 0.0
+        return float(t.ppf((1 + LEVEL) / 2, n - 1) * np.std(logs, ddof=1) * np.sqrt(1 + 1 / n))
+
+    def _log_speeds(self, baseline_us: float) -> list[float]:
+        return [
+            float(np.log(baseline_us / self.anchor_us)),
+            *(float(np.log(w.then_us / w.now_us)) for w in self.witnesses),
+        ]
 
 
 def build(

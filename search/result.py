@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from search.certainty import change_of, error_of_share
 from search.constraints import Constraints
 from search.finalists import Built, Measured, Measurement
 from search.speedup import Ratio
 
-__all__ = ["SCHEMA_VERSION", "Finalist", "baseline_value", "finalist_value", "is_inside", "nearest_of"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Finalist",
+    "baseline_value",
+    "finalist_value",
+    "is_inside",
+    "nearest_of",
+    "widened",
+]
 
 # 1: first.
 # 2: the interval of a finalist's predicted latency.
@@ -27,7 +37,8 @@ SCHEMA_VERSION = 4
 @dataclass(frozen=True)
 class Finalist:
     """One built and measured network beside the baselines of its own round. `interval_us` is that of its
-    predicted latency, at the speed of the machine at which the anchor takes `baseline_us`."""
+    predicted latency, at the speed of the machine at which the anchor takes `baseline_us`, with what the
+    machine has changed for single networks since."""
 
     built: Built
     measured: Measured
@@ -49,6 +60,18 @@ def is_inside(finalist: Finalist) -> bool | None:
     if low is None or high is None:
         return None
     return low <= latency_then_us(finalist) <= high
+
+
+def widened(latency_us: float, ends: list[float | None], drift: float) -> list[float | None]:
+    """An interval around a predicted latency, for a measurement at another time: both ends move out by
+    `drift`, a logarithm, that is independent of the predictor's own error."""
+    result: list[float | None] = []
+    for end, sign in zip(ends, (-1, 1), strict=True):
+        if end is None or end <= 0:
+            result.append(end)
+            continue
+        result.append(float(latency_us * np.exp(sign * np.hypot(np.log(end / latency_us), drift))))
+    return result
 
 
 def latency_then_us(finalist: Finalist) -> float:

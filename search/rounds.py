@@ -19,7 +19,7 @@ from search.latency import LatencySource
 from search.material import Material
 from search.problem import Candidate, Problem
 from search.quality import Quality
-from search.result import Finalist
+from search.result import Finalist, widened
 from search.selection import pick_between, pick_finalists
 from search.settings import Settings
 from search.sizes import Sizes
@@ -169,7 +169,12 @@ def run_round(
             measurement = measure(
                 workshop.material, workshop.baseline, networks, workshop.target, rng, bar, witnesses
             )
-    intervals = source.interval(np.array([c.latency_us for c in chosen]))
+    predicted = [c.latency_us for c in chosen]
+    drift = measurement.drift(source.baseline_us)
+    intervals = [
+        widened(us, ends, drift)
+        for us, ends in zip(predicted, source.interval(np.array(predicted)), strict=True)
+    ]
     return problem, [
         Finalist(built, one, measurement, ends, source.baseline_us, number)
         for built, one, ends in zip(networks, measurement.finalists, intervals, strict=True)

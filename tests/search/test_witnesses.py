@@ -7,6 +7,7 @@ import pytest
 
 from search import run
 from search.finalists import Measurement
+from search.result import widened
 from search.witnesses import N_WITNESSES, Testimony, call_witnesses, evenly_by_latency
 from supernet import OvnasError
 
@@ -41,6 +42,32 @@ def measurement(anchor_us, *speeds):
 )
 def test_the_median_of_anchor_and_witnesses_is_the_machines_speed(speeds, expected):
     assert measurement(800.0, *speeds).machine_speed(1000.0) == pytest.approx(expected)
+
+
+def test_what_witnesses_differ_by_is_the_drift_of_one_more():
+    assert measurement(800.0).drift(1000.0) == 0.0
+    assert measurement(800.0, 1.2).drift(1000.0) == 0.0  # two say nothing of how much they differ
+    assert measurement(1000.0, 1.0, 1.0).drift(1000.0) == pytest.approx(0.0)
+    # Logarithms 0, 0.01 and -0.01: deviation 0.01, Student's t of two degrees of freedom 2.920.
+    found = measurement(1000.0, np.exp(0.01), np.exp(-0.01)).drift(1000.0)
+    assert found == pytest.approx(2.920 * 0.01 * np.sqrt(4 / 3), rel=1e-3)
+
+
+def test_drift_covers_so_many_of_networks_that_drift_alike():
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(4000):
+        own = rng.normal(0.0, 0.02, 6)
+        made = measurement(np.exp(-own[0]), *np.exp(own[1:5]))
+        inside.append(abs(own[5] - np.log(made.machine_speed(1.0))) <= made.drift(1.0))
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.03)
+
+
+def test_an_interval_moves_out_by_the_drift():
+    low, high = widened(100.0, [100 * np.exp(-0.03), 100 * np.exp(0.03)], 0.04)
+    assert (np.log(100 / low), np.log(high / 100)) == pytest.approx((0.05, 0.05))
+    assert widened(100.0, [98.0, 103.0], 0.0) == pytest.approx([98.0, 103.0])
+    assert widened(100.0, [None, None], 0.1) == [None, None]
 
 
 class Store:
