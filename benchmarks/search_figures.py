@@ -61,11 +61,15 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     return "\n".join([*lines, "", told(value)])
 
 
+_NOTES = {
+    "-first-": ", measured first (finalists of the front alone, the anchor alone said how fast the machine is)",
+    "-narrow-": ", measured first (intervals of the predictor alone, without what networks have drifted)",
+}
+
+
 def order_note(name: str) -> str:
     """What tells two files of one study, machine and day apart; `name` is the file's."""
-    if "-first-" not in name:
-        return ""
-    return ", measured first (finalists of the front alone, the anchor alone said how fast the machine is)"
+    return next((note for part, note in _NOTES.items() if part in name), "")
 
 
 def minutes_text(value: dict[str, Any]) -> str:

@@ -219,7 +219,7 @@ class Outcome:
         )
         if abs(self.machine_speed - 1) > MOVED:
             text += (
-                "; so far apart, networks may not all have changed alike, which intervals know only by those: "
+                "; so far apart, networks may not all have changed alike, as intervals know by those alone: "
                 "profile again, when nobody else is at work"
             )
         return text
