@@ -62,7 +62,7 @@ def whole_line(value: dict[str, Any], name: str) -> str:
 
 
 _NOTES = {
-    "-first-": ", measured first (finalists of the front alone, the anchor alone said how fast the machine is)",
+    "-first-": ", measured first (finalists of the front alone; the anchor alone told the machine's speed)",
     "-narrow-": ", measured first (intervals of the predictor alone, without what networks have drifted)",
 }
 
