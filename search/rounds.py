@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from profiling.target import Target
     from supernet.architecture import Architecture
 
-__all__ = ["Workshop", "make_problem", "run_round", "search_problem"]
+__all__ = ["Workshop", "make_problem", "run_round", "search_problem", "without_baseline"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,13 @@ def search_problem(
     return problem
 
 
+def without_baseline(front: list[Candidate], largest: Architecture, *, is_first: bool) -> list[Candidate]:
+    """The front without the baseline's own architecture, which is no faster than it: a finalist's place given
+    away, unless a first round has nothing else."""
+    others = [c for c in front if c.architecture != largest]
+    return others if others or not is_first else front
+
+
 def run_round(
     workshop: Workshop,
     source: LatencySource,
@@ -142,8 +149,7 @@ def run_round(
         [c for c in found if c.architecture not in built_before]
         for found in (problem.front(), problem.rivals())
     )
-    largest = source.space.largest  # the baseline's own architecture: no faster, so a place given away
-    front = [c for c in front if c.architecture != largest] or front
+    front = without_baseline(front, source.space.largest, is_first=not before)
     n, objectives = workshop.settings.finalists, workshop.settings.objectives
     chosen = pick_finalists(front, n, objectives)
     beside = [*(problem.candidates[f.built.architecture] for f in before), *chosen]

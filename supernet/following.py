@@ -49,7 +49,8 @@ def _visit(coupling: Coupling, node: fx.Node) -> Any:
     if rule is None or not inputs:
         return coupling.unknown(node)
     found = rule(coupling, node, coupling.resolve(inputs[0]))
-    return found if _sizes(coupling, found) == _as_lists(shape) else coupling.unknown(node)
+    is_right = found is not None and _sizes(coupling, found) == _as_lists(shape)
+    return found if is_right else coupling.unknown(node)
 
 
 def _sizes(coupling: Coupling, dims: Any) -> list[Any]:

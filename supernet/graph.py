@@ -114,7 +114,14 @@ def _traced(
         raise _WrongGraphError(f"does not run: {error}") from error
     if not _close(expected, actual):
         raise _WrongGraphError("gives another output than the model; is it random?")
-    make_out_of_place(module, lambda: _close(expected, module(*_copied(inputs))))
+
+    def is_right() -> bool:
+        try:
+            return _close(expected, module(*_copied(inputs)))
+        except (RuntimeError, TypeError, ValueError, AttributeError):
+            return False  # out of place it takes other arguments, or gives another shape
+
+    make_out_of_place(module, is_right)
     for copy_name, name in copy_written_inputs(module, _copied(inputs)).items():
         recorder.shapes[copy_name] = recorder.shapes[name]
     return TracedModel(module, recorder.shapes, tracer.opaque, recorder.passed)

@@ -21,7 +21,7 @@ Switch = Callable[[bool], None]
 
 def make_out_of_place(module: fx.GraphModule, is_right: Callable[[], bool]) -> None:
     """Every activation, function or method that writes in place no longer does, but for those whose result
-    the model reads through another name: with them changed, `is_right` says no."""
+    the model reads through another name: with them changed, `is_right` says no, or their own is not used."""
     switches = [*_modules(module), *_calls(module)]
     if not switches:
         return
@@ -61,13 +61,16 @@ def copy_written_inputs(module: fx.GraphModule, inputs: tuple[Tensor, ...]) -> d
 
 
 def _modules(module: fx.GraphModule) -> Iterator[Switch]:
-    for one in module.modules():
-        if getattr(one, "inplace", False) is True:
+    unused = {str(node.target) for node in module.graph.nodes if node.op == "call_module" and not node.users}
+    for name, one in module.named_modules():
+        if getattr(one, "inplace", False) is True and name not in unused:
             yield lambda in_place, one=one: setattr(one, "inplace", in_place)  # type: ignore[misc]
 
 
 def _calls(module: fx.GraphModule) -> Iterator[Switch]:
     for node in module.graph.nodes:
+        if not node.users:
+            continue
         if node.op == "call_function":
             yield from _by_argument(node)
         plain = _plain(node)

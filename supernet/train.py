@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from supernet.compute import Compute
-    from supernet.data import Images, Splits
+    from supernet.data import Splits
     from supernet.distributed import World
     from supernet.elastic import ElasticNetwork
     from supernet.keeper import Keeper
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 # Beside an earlier super-network, which stays until a new one is done.
 STATE, UNFINISHED = "training.safetensors", "unfinished"
 BATCHNORM_SAMPLES = 512
-# What an epoch's accuracies are taken from: they are for looking at, and cheap.
-JUDGED_IMAGES = 2000
-JUDGED_BATCHNORM_SAMPLES = 256
+JUDGED_BATCHNORM_SAMPLES = 256  # of an epoch's accuracies, which are for looking at
 _NOT_SHOWN = {"schema_version", "settings", "space"}
 
 
@@ -126,6 +124,7 @@ def _train(
     from supernet.keeper import Keeper
     from supernet.outline import outline, print_outline
     from supernet.phase import kept_compute, run_phase
+    from supernet.pretraining import JUDGED_IMAGES, Pretrained, pretrain
     from supernet.sandwich import StageSpace, sandwich_step, stages_of
     from supernet.study_model import example_input, make_model
     from supernet.training import Fit, Recipe
@@ -179,7 +178,9 @@ def _train(
     batch = take(splits.train, max(2, study.train.batch_size // world.size))
     compute = kept_compute(study.train.precision, model, batch, keeper)
     out.print(f"training on {compute.device} in {compute.precision}")
-    _pretrain(model, study, splits, folder, keeper, compute, out, arguments, is_given=goes_on)
+    is_given = goes_on or bool(study.model.weights or arguments.weights) or not study.train.pretrain_epochs
+    kept = Pretrained(folder / UNFINISHED, arguments.seed, origin)
+    pretrain(model, study, splits, kept, keeper, compute, out, is_given=is_given)
     network = generate(model, example_input(study), study.space)
     n_trained = 0
     if trained:
@@ -280,84 +281,16 @@ def _require_same_origin(card: dict[str, Any], origin: dict[str, str], folder: P
             )
 
 
-def _pretrain(
-    model: nn.Module,
-    study: Study,
-    splits: Splits,
-    folder: Path,
-    keeper: Keeper,
-    compute: Compute,
-    out: Console,
-    arguments: argparse.Namespace,
-    *,
-    is_given: bool,
-) -> None:
-    """The pre-trained model: from its weights file, from an earlier start, or trained now; it `is_given` with
-    a trained super-network."""
-    from supernet import checkpoint
-    from supernet.phase import run_phase
-    from supernet.sandwich import label_step
-    from supernet.stand_in import is_trained
-    from supernet.training import Fit, Recipe, accuracy
-
-    origin = _origin(study, arguments)
-    is_given |= bool(study.model.weights or arguments.weights) or study.train.pretrain_epochs == 0
-    if not is_given:
-        was_trained = is_trained(model) and not arguments.start_from
-        is_given = checkpoint.load_pretrained(
-            model, study, arguments.seed, folder / UNFINISHED, origin=origin
-        )
-        if is_given:
-            out.print("going on with the pre-trained model of an earlier start")
-    elif not keeper.has_kept:
-        _judge_given(model.eval(), splits, out)
-    if not is_given:
-        if was_trained and not keeper.has_kept:
-            out.print(
-                "note: the factory's model is trained already, and is now trained on; [train] "
-                "pretrain_epochs = 0 takes it as it is",
-                soft_wrap=True,
-            )
-        section = study.train
-        fit = Fit(
-            model,
-            splits.train,
-            Recipe.of(section, section.pretrain_epochs, section.pretrain_learning_rate),
-            label_step(model, label_smoothing=section.label_smoothing, compute=compute),
-            seed=(arguments.seed, 0),
-            compute=compute,
-            world=keeper.world,
-        )
-        judged = _thinned(splits.validation)
-        run_phase(fit, "pre-training", 0, keeper, lambda: (accuracy(model, judged, compute), None), out)
-    model.to("cpu").eval()
-    if keeper.world.is_first:
-        checkpoint.save_pretrained(model, study, arguments.seed, folder / UNFINISHED, origin=origin)
-
-
-def _judge_given(model: nn.Module, splits: Splits, out: Console) -> None:
-    """Says how accurate a given model is, before it teaches for hours."""
-    from supernet.training import accuracy
-
-    found = accuracy(model, _thinned(splits.validation))
-    out.print(f"the given model's accuracy: {found:.2%} (up to {JUDGED_IMAGES} validation images)")
-    if found < 2 / splits.n_classes:
-        out.print(
-            "note: that is near chance; its classes must be in the order of the data's (folders: by name, "
-            '"10" before "2"), and its images normalised as the README says',
-            soft_wrap=True,
-        )
-
-
 def _judge_of_network(
     network: ElasticNetwork, opened: StageSpace, splits: Splits, compute: Compute
 ) -> Callable[[], tuple[float, float]]:
     from supernet.batchnorm import reestimate
     from supernet.data import take
+    from supernet.pretraining import thinned
     from supernet.resized import images_of
     from supernet.training import accuracy
 
-    judged = _thinned(splits.validation)
+    judged = thinned(splits.validation)
     samples = compute.images(take(splits.train, JUDGED_BATCHNORM_SAMPLES))
 
     def judge() -> tuple[float, float]:
@@ -369,17 +302,6 @@ def _judge_of_network(
         return found[0], found[1]
 
     return judge
-
-
-def _thinned(images: Images) -> Images:
-    """Some of them, spread evenly, decoded by as many processes."""
-    from torch.utils.data import Subset
-
-    from supernet.spread import evenly_spread
-
-    some: Any = Subset(images, evenly_spread(len(images), JUDGED_IMAGES))  # type: ignore[arg-type]
-    some.n_workers = getattr(images, "n_workers", 0)
-    return some  # type: ignore[no-any-return]
 
 
 def _require_classifier(study: Study, n_classes: int) -> None:

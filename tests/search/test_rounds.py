@@ -7,8 +7,10 @@ import pytest
 
 from search import rounds
 from search.constraints import Constraints
+from search.problem import Candidate
 from search.settings import Settings
 from search.sizes import Sizes
+from supernet.architecture import Architecture
 from supernet.study import Study
 
 
@@ -42,3 +44,11 @@ def test_a_limit_in_milliseconds_means_the_machine_of_now(made):
     # The baseline takes 25 ms now: what took 6.4 ms then, takes 8 ms. A ratio stays what it is.
     assert made(given, baseline_now_us=25e3) == {"max_latency": pytest.approx(6.4e3), "min_speedup": 10e3}
     assert made(Constraints(min_speedup=2.0), baseline_now_us=25e3) == {"min_speedup": 10e3}
+
+
+def test_the_baseline_s_own_architecture_is_no_finalist_but_for_want_of_others():
+    largest, other = (Candidate(Architecture.parse(text), 0.9, 1.0, 1) for text in ("w16", "w8"))
+    chosen = rounds.without_baseline
+    assert chosen([other, largest], largest.architecture, is_first=True) == [other]
+    assert chosen([largest], largest.architecture, is_first=True) == [largest]
+    assert chosen([largest], largest.architecture, is_first=False) == []

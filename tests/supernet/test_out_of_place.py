@@ -110,3 +110,21 @@ def test_a_network_leaves_its_input_alone():
     assert torch.allclose(network.extract(network.space.largest)(x), expected, atol=1e-5)
     assert x.equal(before)
     assert [slot.kind for slot in network.space.slots].count("width") >= 1
+
+
+class DropsInAStatement(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.d = nn.Dropout(1.0, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        self.d(x)  # nothing in evaluation, so that no comparison can show it
+        return self.head(x + self.f(x))
+
+
+def test_what_only_writes_stays_in_place():
+    model, x = DropsInAStatement(), torch.randn(2, 3, 8, 8)
+    module = trace(model, x).module
+    assert module.d.inplace
+    assert module.train()(x).equal(model.train()(x))

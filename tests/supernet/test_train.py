@@ -121,22 +121,26 @@ def staged(write_study, tmp_path_factory):
     return folder
 
 
+def killed_after(monkeypatch, n_saves: int, options: list[str]) -> None:
+    """Trains until the state was saved so many times."""
+    save, left = Keeper.save, itertools.count(n_saves - 1, -1)
+
+    def killed(self, phase, fit):
+        save(self, phase, fit)
+        if next(left) == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Keeper, "save", killed)
+        assert train.main(options) == 2
+
+
 # 4 steps an epoch: in pre-training, at an end of an epoch, in each stage, between the stages.
 @pytest.mark.parametrize("kills", [[3], [8], [10, 5], [16, 6]])
 def test_a_killed_training_goes_on_to_the_same_result(staged, write_study, tmp_path, monkeypatch, kills):
     options = staged_study(write_study, tmp_path)
-    save = Keeper.save
     for n_saves in kills:
-        left = itertools.count(n_saves - 1, -1)
-
-        def killed(self, phase, fit, left=left):
-            save(self, phase, fit)
-            if next(left) == 0:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(Keeper, "save", killed)
-        assert train.main(options) == 2
-        monkeypatch.setattr(Keeper, "save", save)
+        killed_after(monkeypatch, n_saves, options)
         assert (tmp_path / "runs/tiny/supernet" / train.STATE).is_file()
     assert train.main([*options, "--resume"]) == 0
     for name in NAMES - {"supernet.json"}:
@@ -149,16 +153,7 @@ def test_a_killed_training_leaves_an_earlier_one_and_goes_on(staged, write_study
     options = staged_study(write_study, tmp_path)
     assert train.main([*options, "--seed", "1"]) == 0
     before = files(tmp_path)
-    save, left = Keeper.save, itertools.count(13, -1)
-
-    def killed(self, phase, fit):
-        save(self, phase, fit)
-        if next(left) == 0:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Keeper, "save", killed)
-    assert train.main([*options, "--force"]) == 2
-    monkeypatch.undo()
+    killed_after(monkeypatch, 14, [*options, "--force"])
     home = tmp_path / "runs/tiny/supernet"
     assert all((home / name).read_bytes() == before[name][0] for name in NAMES)
     assert train.main([*options, "--resume"]) == 0
@@ -190,16 +185,7 @@ def test_further_stages_go_on_from_what_is_trained(write_study, tmp_path, monkey
     assert "has the seed 0; give --seed 0" in capsys.readouterr().err
     assert files(tmp_path / "2") == before
     if is_killed:
-        save, left = Keeper.save, itertools.count(1, -1)
-
-        def killed(self, phase, fit):
-            save(self, phase, fit)
-            if next(left) == 0:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(Keeper, "save", killed)
-        assert train.main(later) == 2
-        monkeypatch.undo()
+        killed_after(monkeypatch, 2, later)
         home = tmp_path / "2/runs/tiny/supernet"
         assert all((home / name).read_bytes() == before[name][0] for name in NAMES)
     assert train.main([*later, "--resume"]) == 0
@@ -208,9 +194,8 @@ def test_further_stages_go_on_from_what_is_trained(write_study, tmp_path, monkey
     assert rows(tmp_path / "2") == rows(tmp_path / "1")
     assert files(tmp_path / "2").keys() == before.keys()
     cards = [json.loads(files(tmp_path / k)["supernet.json"][0]) for k in ("1", "2")]
-    assert [{k: v for k, v in card.items() if k != "seconds"} for card in cards][::-1] == [
-        {k: v for k, v in card.items() if k != "seconds"} for card in cards
-    ]
+    first, second = ({k: v for k, v in card.items() if k != "seconds"} for card in cards)
+    assert first == second
     assert "is trained already" not in capsys.readouterr().out
     assert train.main(later) == 0
     assert "is trained already" in capsys.readouterr().out
@@ -228,16 +213,7 @@ def test_going_on_needs_no_weights_again(trained, write_study, tmp_path, monkeyp
     with_stages(options, FIRST, ALL_OPEN, ALL_OPEN)
     assert finetune.main([*options, "--architecture", "w8"]) == 2
     assert "has further stages to be trained by; go on with" in capsys.readouterr().err
-    save, left = Keeper.save, itertools.count(1, -1)
-
-    def killed(self, phase, fit):
-        save(self, phase, fit)
-        if next(left) == 0:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Keeper, "save", killed)
-    assert train.main(options) == 2
-    monkeypatch.undo()
+    killed_after(monkeypatch, 2, options)
     other = tmp_path / "other.safetensors"
     save_state(make_model(Study.load(options[1])).state_dict(), other)
     assert train.main([*options, "--weights", str(other)]) == 2
