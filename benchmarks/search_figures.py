@@ -63,7 +63,8 @@ def whole_line(value: dict[str, Any], name: str) -> str:
 
 _NOTES = {
     "-first-": ", measured first (finalists of the front alone; the anchor alone told the machine's speed)",
-    "-narrow-": ", measured first (intervals of the predictor alone, without what networks have drifted)",
+    "-narrow-": ", measured first (intervals of the predictor alone, without what networks have drifted; "
+    "the file without the word is of the same networks, measured again)",
 }
 
 

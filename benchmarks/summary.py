@@ -42,9 +42,10 @@ def _whole(value: Value) -> Iterator[tuple[str, str]]:
 def _zoo(value: Value) -> Iterator[tuple[str, str]]:
     models = value["models"].values()
     passed = sum(not found["faults"] for found in models)
+    counts = [found["n_architectures"] for found in models]
     yield (
         f"models of {models_tried(value)} that become super-networks, all checks passed",
-        f"{passed} of {len(models)}",
+        f"{passed} of {len(models)}; {min(counts)} to {max(counts)} architectures each, random weights",
     )
 
 
