@@ -1,5 +1,5 @@
-"""Which architectures to measure: extremes first, then a sample that fills the space, then also those
-of which a committee trained on what is measured is least sure."""
+"""Which architectures to measure: extremes first, then a sample that fills the space and all of its sizes,
+then also those of which a committee trained on what is measured is least sure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from supernet.space import Space
 __all__ = ["Chooser", "least_sure", "space_filling"]
 
 CANDIDATES = 64
+# Random architectures among which those of one size are looked for.
+SIZED = 2000
 MAX_TRIES = 200
 # So many networks fill the space before any is chosen for being unsure; half of each block is, then.
 FILLING = 60
 POOL = 2000
 COMMITTEE = 100
+# Its multiples, modulo 1, fill 0..1 evenly wherever one stops.
+GOLDEN = (5**0.5 - 1) / 2
 
 
 class Chooser:
@@ -45,7 +49,7 @@ class Chooser:
                 result.append((architecture, "unsure"))
         self._remember(result)
         extremes = {self.space.largest, self.space.smallest}
-        filling = space_filling(self.space, self._rng, self._chosen)
+        filling = space_filling(self.space, self._rng, self._chosen, of_each_size=True)
         fresh: list[tuple[Architecture, Reason]] = []
         for architecture in filling:
             if len(result) + len(fresh) == n:
@@ -79,7 +83,8 @@ def least_sure(
     line = np.polyfit(log_macs, latency, 1)
     trees = ExtraTreesRegressor(COMMITTEE, bootstrap=True, random_state=int(rng.integers(2**31)), n_jobs=1)
     trees.fit(np.column_stack([codes / scale, log_macs]), latency - np.polyval(line, log_macs))
-    pool = np.unique(space.sample_codes(POOL, rng), axis=0)
+    sized = space.codes_around(rng.random(POOL // 2), rng)
+    pool = np.unique(np.concatenate([space.sample_codes(POOL // 2, rng), sized]), axis=0)
     inputs = np.column_stack([pool / scale, np.log(space.macs_of(pool))])
     doubt = np.std([tree.predict(inputs) for tree in trees.estimators_], axis=0)
     distance = np.ones(len(pool))
@@ -105,14 +110,15 @@ def _greedy(
 
 
 def space_filling(
-    space: Space, rng: np.random.Generator, known: Iterable[Architecture] = ()
+    space: Space, rng: np.random.Generator, known: Iterable[Architecture] = (), *, of_each_size: bool = False
 ) -> Iterator[Architecture]:
     """Different architectures without end, none of them `known`: the largest, the smallest, then each the
     one that is farthest from those before and those known, among random candidates (Mitchell's
-    best-candidate sampling, 1991).
+    best-candidate sampling, 1991). Ends when the space has no more.
 
     Candidates are drawn as a balanced design: every slot runs through all its choices in random order
-    before one comes again. Ends when the space has no more.
+    before one comes again. Nearly all of these are of middle size, so with `of_each_size` the candidates of
+    every second one are of one size, and these sizes fill the range of MACs evenly, on a scale of ratios.
     """
     sizes = np.array([len(slot.choices) for slot in space.slots])
     if len(sizes) == 0:
@@ -127,13 +133,14 @@ def space_filling(
     decks = [np.array([], dtype=np.int64) for _ in sizes]
     scale = np.maximum(sizes - 1, 1)
     while True:
+        codes: list[tuple[int, ...]] = []
+        if of_each_size and len(chosen) % 2:
+            codes = _unseen(_of_size(space, len(chosen) // 2 * GOLDEN % 1, rng), seen)
         for _ in range(MAX_TRIES):
-            candidates = np.stack(
-                [_deal(decks, slot, int(size), rng) for slot, size in enumerate(sizes)], axis=1
-            )
-            codes = [c for c in map(tuple, space.canonical(candidates).tolist()) if c not in seen]
             if codes:
                 break
+            hands = [_deal(decks, slot, int(size), rng) for slot, size in enumerate(sizes)]
+            codes = _unseen(space.canonical(np.stack(hands, axis=1)), seen)
         else:
             return
         known = np.array(chosen) / scale
@@ -142,6 +149,19 @@ def space_filling(
         chosen.append(best)
         seen.add(best)
         yield space.decode(best)
+
+
+def _of_size(space: Space, place: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Candidates whose MACs are nearest to those at a place from 0, the smallest's, to 1, the largest's."""
+    codes = space.codes_around(rng.random(SIZED), rng)
+    ends = space.encode_all([space.smallest, space.largest])
+    low, high = np.log1p(space.macs_of(ends))
+    away = np.abs(np.log1p(space.macs_of(codes)) - (low + place * (high - low)))
+    return codes[np.argsort(away, kind="stable")[:CANDIDATES]]
+
+
+def _unseen(codes: NDArray[np.int64], seen: set[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    return [code for code in map(tuple, codes.tolist()) if code not in seen]
 
 
 def _deal(

@@ -24,7 +24,6 @@ ARCHIVE = 400
 # Of a generation's children, so many come from two parents, and so many from none.
 CROSSED, FRESH = 0.5, 0.1
 MUTATED_SLOTS = 1.5
-_SPREAD = 0.15
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,8 @@ def best_of(pool: Pool, n: int, rng: np.random.Generator) -> Pool:
 
 
 def levelled(space: Space, n: int, rng: np.random.Generator) -> Codes:
-    """Architectures of every size: all slots of one lie around one level, and levels run evenly from the
-    smallest to the largest. Uniform choices would all be of middle size. Shape (n, n_slots)."""
-    top = np.array([len(slot.choices) - 1 for slot in space.slots])
-    levels = (np.arange(n) + rng.uniform(0, 1, n)) / n
-    wanted = levels[:, None] + rng.normal(0, _SPREAD, (n, len(top)))
-    return space.canonical(np.clip(np.round(wanted * top), 0, top).astype(np.int64))
+    """Architectures of every size: levels run evenly from the smallest to the largest. Shape (n, n_slots)."""
+    return space.codes_around((np.arange(n) + rng.uniform(0, 1, n)) / n, rng)
 
 
 def evolve(

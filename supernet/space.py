@@ -31,6 +31,8 @@ _MEANINGS: dict[Kind, str] = {
     "resolution": "side of the input, px",
 }
 Codes = NDArray[np.int64]
+# Deviation of an architecture's choices from their common level, as a part of each slot's range.
+LEVEL_SPREAD = 0.15
 
 
 def make_divisible(value: float, divisor: int) -> int:
@@ -165,6 +167,13 @@ class Space:
         """Canonical codes of `n` uniform architectures, shape (n, n_slots)."""
         sizes = [len(slot.choices) for slot in self.slots]
         return self.canonical(rng.integers(0, sizes, size=(n, len(sizes))))
+
+    def codes_around(self, levels: NDArray[np.float64], rng: np.random.Generator) -> Codes:
+        """Canonical codes of one architecture a level, from 0 (the smallest) to 1 (the largest), around which
+        all of its choices lie. Uniform choices would all be of middle size. Shape (n_levels, n_slots)."""
+        top = np.array([len(slot.choices) - 1 for slot in self.slots])
+        wanted = levels[:, None] + rng.normal(0, LEVEL_SPREAD, (len(levels), len(top)))
+        return self.canonical(np.clip(np.round(wanted * top), 0, top).astype(np.int64))
 
     def canonical(self, codes: Codes) -> Codes:
         """`codes` with the choices inside dropped blocks set to the largest, so that equal networks are

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -86,6 +87,30 @@ def test_it_fills_better_than_chance(tiny_network):
     filling = [closest(space.encode_all(first(space, 20, seed))) for seed in range(5)]
     chance = [closest(space.sample_codes(20, np.random.default_rng(seed))) for seed in range(5)]
     assert min(filling) > max(chance)
+
+
+def test_of_each_size_reaches_the_small_and_the_large(tiny_network):
+    """The first and the last quarter of the MACs, by ratios; there are hardly any of
+    the first among uniform choices."""
+    space = tiny_network.space
+    least, most = (math.log(space.macs(a)) for a in (space.smallest, space.largest))
+
+    def ends(*, of_each_size: bool) -> list[float]:
+        rng = np.random.default_rng(0)
+        found = itertools.islice(space_filling(space, rng, of_each_size=of_each_size), 2, 82)
+        place = np.array([(math.log(space.macs(a)) - least) / (most - least) for a in found])
+        return [float(np.mean(place < 0.25)), float(np.mean(place > 0.75))]
+
+    assert min(ends(of_each_size=True)) > 2 * max(0.03, min(ends(of_each_size=False)))
+
+
+def test_of_each_size_yields_a_small_space_whole_and_distinct_members_of_a_large_one(tiny_network):
+    found = list(space_filling(SMALL, np.random.default_rng(0), of_each_size=True))
+    assert len(found) == len(set(found))
+    assert set(found) == everything(SMALL)
+    rng = np.random.default_rng(0)
+    found = list(itertools.islice(space_filling(tiny_network.space, rng, of_each_size=True), 120))
+    assert len({tiny_network.space.encode(a) for a in found}) == 120
 
 
 def test_what_is_known_does_not_come_again_and_is_kept_away_from(tiny_network):
