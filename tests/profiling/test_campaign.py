@@ -9,6 +9,7 @@ import pytest
 
 from profiling import campaign
 from profiling.budget import BLOCK, FIRST_BLOCK, REPEAT_COST, SET_UP_COST, Budget, n_to_repeat
+from profiling.coverage import Chooser
 from profiling.store import Store
 from supernet import cli
 
@@ -109,7 +110,8 @@ def test_at_least_one_block_is_measured(measure):
 
 
 def test_a_disturbed_network_is_measured_again_once(measure, known):
-    once, always = known.architectures(6)[4:]
+    chosen = Chooser(known.plan.space, np.random.default_rng(0)).next(6, [])
+    once, always = [architecture for architecture, _ in chosen][4:]
     measure.disturbed = {once: 1, always: 99}
     assert measure(Budget(None, 20))[0] == 20
     assert measure.seen[once] == measure.seen[always] == 2
@@ -117,8 +119,8 @@ def test_a_disturbed_network_is_measured_again_once(measure, known):
     assert (measure.flagged[once], measure.flagged[always]) == (0, 5)
 
 
-def test_a_first_block_that_is_disturbed_as_a_whole_does_not_end_the_collection(measure, known):
-    measure.disturbed = dict.fromkeys(known.architectures(300), 1)
+def test_a_first_block_that_is_disturbed_as_a_whole_does_not_end_the_collection(measure):
+    measure.disturbed = SimpleNamespace(get=lambda _architecture, _default: 1)  # each network, once
     assert measure(Budget(60, None))[0] > FIRST_BLOCK
     assert sum(n == 0 for n in measure.flagged.values()) > FIRST_BLOCK
 
