@@ -251,7 +251,8 @@ def _require_here(data: Dataset) -> None:
     elsewhere = describe_difference(data.meta["machine"], read_machine())
     if elsewhere:
         raise OvnasError(
-            f"these were measured elsewhere ({elsewhere}); measure here, with another --runs-dir"
+            f"these were measured elsewhere ({elsewhere}); move them away and collect here, or take another "
+            "--runs-dir"
         )
 
 

@@ -81,7 +81,8 @@ class Store:
             store.require(meta["machine"], meta["target"], meta["properties"])
             if Plan.from_json(meta["plan"]) != store.plan:
                 raise OvnasError(
-                    f"{path} was measured for another model, space or kernels; take another --runs-dir"
+                    f"{path} was measured for another model, space or kernels; move it away and collect "
+                    "again, or take another --runs-dir"
                 )
             yield store
 
@@ -100,7 +101,8 @@ class Store:
         ]
         if difference := "; ".join(filter(None, found)):
             raise OvnasError(
-                f"{self.path} was measured under other conditions ({difference}); take another --runs-dir"
+                f"{self.path} was measured under other conditions ({difference}); move it away and collect "
+                "again, or take another --runs-dir"
             )
 
     def architectures(self) -> list[Architecture]:

@@ -26,8 +26,10 @@ def finetune_missing(
     out: Console,
 ) -> None:
     """`supernet.finetune` with its own rate for each of `architectures` that has no weights of its own yet;
-    each is saved at once, so that an interrupted search does not begin anew. `arguments` are the search's.
+    each is saved at once, so that an interrupted search does not begin anew. One that fails is said, and
+    costs no other its training. `arguments` are the search's.
     """
+    from supernet.errors import OvnasError
     from supernet.finetune import finetune
 
     known = {a: material.extract(a)[1] for a in architectures}
@@ -41,19 +43,21 @@ def finetune_missing(
         )
     for number, architecture in enumerate(missing, 1):
         out.print(f"finalist {number} of {len(missing)} to be trained on for {epochs} epoch(s)")
-        finetune(
-            argparse.Namespace(
-                study=arguments.study,
-                runs_dir=arguments.runs_dir,
-                seed=arguments.seed,
-                json=arguments.json,
-                architecture=str(architecture),
-                epochs=epochs,
-                learning_rate=None,
-                int8=False,
-                force=False,
-            )
+        options = argparse.Namespace(
+            study=arguments.study,
+            runs_dir=arguments.runs_dir,
+            seed=arguments.seed,
+            json=arguments.json,
+            architecture=str(architecture),
+            epochs=epochs,
+            learning_rate=None,
+            int8=False,
+            force=False,
         )
+        try:
+            finetune(options)
+        except OvnasError as error:
+            out.print(f"note: {architecture} is built as it was: {error}", soft_wrap=True)
 
 
 def trained_int8(

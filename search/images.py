@@ -25,9 +25,12 @@ def evenly(images: Dataset[Any], n: int) -> Dataset[Any]:
     places = evenly_spread(total, kept)
     if kept == total and isinstance(images, TensorDataset):
         return images
-    part: Dataset[Any] = images if kept == total else Subset(images, places)
+    part: Any = images
+    if kept < total:
+        part = Subset(images, places)
+        part.n_workers = getattr(images, "n_workers", 0)
     if not places or images[0][0].numel() * 4 * len(places) > MOST_BYTES:
-        return part
+        return part  # type: ignore[no-any-return]
     pairs = [images[i] for i in places]
     return TensorDataset(
         torch.stack([image for image, _ in pairs]),

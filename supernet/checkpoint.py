@@ -16,7 +16,7 @@ from supernet.errors import OvnasError
 from supernet.generation import generate
 from supernet.replacing import replacing
 from supernet.space import Space
-from supernet.study import Study
+from supernet.study import StageSection, Study
 from supernet.study_model import example_input, make_model
 from supernet.weights import load_weights
 from supernet.whole_files import (
@@ -119,12 +119,13 @@ def save_supernet(
 
 
 def settings_of(study: Study) -> dict[str, Any]:
-    """The keys that decide what a trained super-network is, as JSON; images and checkpoints may be kept
-    elsewhere and otherwise."""
+    """The keys that decide what a trained super-network is, as JSON; images, weights (by their digest in the
+    origin) and checkpoints may be kept elsewhere and otherwise."""
     sections = ("model", "data", "space", "train")
     value = {name: asdict(getattr(study, name)) for name in sections}
     for section, key in (("data", "path"), ("data", "workers"), ("train", "checkpoint_minutes")):
         value[section].pop(key)
+    value["model"]["weights"] = ""
     return json.loads(json.dumps(value))  # type: ignore[no-any-return]
 
 
@@ -180,9 +181,16 @@ def differences(study: Study, theirs: dict[str, dict[str, Any]]) -> list[str]:
         defaults = json.loads(json.dumps(defaults))
         for key, value in keys.items():
             other = theirs.get(section, {}).get(key, defaults.get(key))
-            if other != value:
+            if key == "stages":
+                other = [{**stage, "open": _ordered(stage["open"])} for stage in other or ()]
+            if other != value and (section, key) != ("model", "weights"):
                 found.append(f"[{section}] {key}: {other!r} there, {value!r} now")
     return found
+
+
+def _ordered(kinds: list[Any]) -> list[Any]:
+    """As StageSection has them; earlier versions kept the order of the study."""
+    return list(StageSection(tuple(kinds), 1, 0.0).open)
 
 
 def keeps_pretraining(differences: list[str]) -> bool:
@@ -206,12 +214,25 @@ def load_supernet(study: Study, folder: Path) -> tuple[ElasticNetwork, nn.Module
         raise OvnasError(
             f"there is no trained super-network in {folder}; make it with", command="supernet.train"
         )
-    model = make_model(study)
+    _require_same_weights(study, card, folder)
+    model = make_model(replace(study, model=replace(study.model, weights="")))  # its own follow
     load_weights(model, folder / "pretrained.safetensors")
     network = generate(model, example_input(study), study.space)
     require_space(network.space, study, folder)
     load_weights(network.module, folder / "supernet.safetensors")
     return network.eval(), model.eval()
+
+
+def _require_same_weights(study: Study, card: dict[str, Any], folder: Path) -> None:
+    """Raises OvnasError where the study's [model] weights are another file than the super-network began with;
+    a file that is not there says nothing."""
+    given = Path(study.model.weights).expanduser()
+    theirs = (card.get("origin") or {}).get("weights")
+    if study.model.weights and given.is_file() and theirs and digest(given) != theirs:
+        raise OvnasError(
+            f"the super-network in {folder} began with other weights than {given}; train again with --force, "
+            "or take another --runs-dir"
+        )
 
 
 def require_space(space: Space, study: Study, folder: Path) -> None:

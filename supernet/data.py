@@ -243,13 +243,15 @@ def _folder(section: DataSection, shape: tuple[int, int, int]) -> Splits:
 
 
 def _custom(section: DataSection, _shape: tuple[int, int, int]) -> Splits:
-    """What the user's own function returns."""
+    """What the user's own function returns. Where it draws by generators without a seed of their own, it
+    draws the same in every command: else images that were learned from could be tested on."""
     module_name, _, function = section.factory.partition(":")
     try:
         factory: Any = importlib.import_module(module_name)
         for part in function.split("."):
             factory = getattr(factory, part)
-        splits = factory()
+        with _drawing_from(0):
+            splits = factory()
     except OvnasError:
         raise
     except Exception as error:
@@ -275,7 +277,8 @@ _NORMALISED = "RGB, scaled to 0..1, minus ({}), divided by ({})".format(
 PREPROCESSING = {
     "digits": "8 x 8 px of 0..16, divided by 16, minus 0.3, bilinear to the input, in each channel",
     "cifar10": _NORMALISED,
-    "folder": "short side to 8/7 of the input (bilinear), centre crop, " + _NORMALISED,
+    "folder": "short side to 8/7 of the input (bilinear), centre crop (of the input's own size: neither), "
+    + _NORMALISED,
     "custom": "as the study's [data] factory gives it",
 }
 

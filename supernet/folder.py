@@ -58,6 +58,8 @@ def read_image(path: Path) -> Image.Image:
     """Decodes one file as RGB. Raises OvnasError with its name if it is no whole image."""
     try:
         with Image.open(path) as file:
+            if file.mode.startswith("I;16") or file.mode in ("I", "F"):
+                raise ValueError("it has more than 8 bits a channel; convert it to 8")
             return file.convert("RGB")
     except Exception as error:  # decoders raise what they like
         raise OvnasError(

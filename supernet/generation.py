@@ -29,7 +29,7 @@ MAX_FAULTS = 20
 
 
 def generate(model: nn.Module, example_input: Example, options: SpaceSection | None = None) -> ElasticNetwork:
-    """Makes a super-network of any traceable model; `model` itself is not changed.
+    """Makes a super-network of any traceable model, all of it trainable; `model` itself is not changed.
 
     `example_input` is one batch as the model takes it (or a tuple of several inputs). What is not
     understood stays fixed, with a reason in `net.space.groups`. Raises OvnasError if the model cannot
@@ -57,6 +57,8 @@ def generate(model: nn.Module, example_input: Example, options: SpaceSection | N
         network = _Builder(coupling, blocks, options, excluded).build(found)
     if not reproduces(traced.module, network, example_input):
         raise OvnasError("the super-network's largest architecture does not reproduce the model")
+    for parameter in network.parameters():  # frozen ones of the model are the user's way of training that
+        parameter.requires_grad_(parameter.is_floating_point())
     return network
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from torch.utils.data import Subset
 from supernet import checkpoint
 from supernet.compute import Compute
 from supernet.data import Images, Splits
+from supernet.errors import OvnasError
 from supernet.keeper import Keeper
 from supernet.phase import run_phase
 from supernet.sandwich import label_step
@@ -89,6 +91,11 @@ def _train(
     out: Console,
 ) -> None:
     section = study.train
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise OvnasError(
+            "the factory's model is frozen, and cannot be pre-trained; leave requires_grad as it was, or "
+            "take the model as it comes: [train] pretrain_epochs = 0"
+        )
     fit = Fit(
         model,
         splits.train,
@@ -106,7 +113,8 @@ def _judge_given(model: nn.Module, splits: Splits, out: Console) -> None:
     """Says how accurate a given model is, before it teaches for hours."""
     found = accuracy(model, thinned(splits.validation))
     out.print(f"the given model's accuracy: {found:.2%} (up to {JUDGED_IMAGES} validation images)")
-    if found < 2 / splits.n_classes:
+    chance, n = 1 / splits.n_classes, min(JUDGED_IMAGES, len(splits.validation))  # type: ignore[arg-type]
+    if found < chance + max(3 * math.sqrt(chance * (1 - chance) / n), 0.1 * (1 - chance)):
         out.print(
             "note: that is near chance; its classes must be in the order of the data's (folders: by name, "
             '"10" before "2"), and its images normalised as the README says',

@@ -88,6 +88,11 @@ def label_step(module: nn.Module, *, label_smoothing: float, compute: Compute) -
     def step(x: Tensor, labels: Tensor, _rng: np.random.Generator) -> Tensor:
         with compute.autocast():
             logits = module(x)
+        if not isinstance(logits, Tensor):
+            raise OvnasError(
+                "the model gives more than its logits while it is trained; switch its auxiliary outputs off "
+                "in the factory"
+            )
         loss = _label_loss(logits.float(), labels, label_smoothing)
         torch.autograd.backward(loss)
         return loss.detach()

@@ -11,7 +11,6 @@ import tomllib
 import types
 import typing
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -31,6 +30,11 @@ __all__ = [
     "TrainSection",
     "shipped_studies",
 ]
+
+
+# By its place, not by name: a folder `studies` of the user's would be found first.
+SHIPPED = Path(__file__).resolve().parent.parent / "studies"
+_KINDS = ("kernel", "depth", "width")
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,15 @@ class SpaceSection:
 @dataclass(frozen=True)
 class StageSection:
     """One stage of super-network training: the kinds of choices that are open in it; the others stay at
-    their largest. "width" opens inner ratios too; resolutions are open in every stage."""
+    their largest. "width" opens inner ratios too; resolutions are open in every stage. The order of kinds
+    says nothing, and is always the same."""
 
     open: tuple[Literal["kernel", "depth", "width"], ...]
     epochs: int
     learning_rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "open", tuple(sorted(self.open, key=_KINDS.index)))
 
 
 @dataclass(frozen=True)
@@ -214,7 +222,7 @@ class Study:
             except UnicodeDecodeError as error:
                 raise OvnasError(f"study {name_or_file}: not valid TOML: {error}") from None
             return cls.parse(path.stem, text, source=name_or_file)
-        shipped = resources.files("studies").joinpath(f"{name_or_file}.toml")
+        shipped = SHIPPED / f"{name_or_file}.toml"
         if not re.fullmatch(r"[\w-]+", name_or_file) or not shipped.is_file():
             raise OvnasError(
                 f"there is no study {name_or_file!r}{nearest(name_or_file, shipped_studies())}"
@@ -247,8 +255,7 @@ class Study:
 
 def shipped_studies() -> list[str]:
     """Names of the studies that come with ovnas."""
-    folder = resources.files("studies")
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    return sorted(p.stem for p in SHIPPED.glob("*.toml"))
 
 
 def _section(kind: type[Section], table: Any, where: str) -> Section:

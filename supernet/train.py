@@ -87,29 +87,32 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
                     "(--force trains again)"
                 )
                 return {key: value for key, value in card.items() if key not in _NOT_SHOWN}
-        splits, stages = _trainable(study, out)
+        splits, stages, graph = _trainable(study, out)
         with alone_in(folder) if world.is_first else nullcontext():
-            return _train(study, splits, stages, folder, out, arguments, world, trained)
+            return _train(study, splits, stages, graph, folder, out, arguments, world, trained)
 
 
-def _trainable(study: Study, out: Console) -> tuple[Splits, list[StageSection]]:
-    """The study's images and its stages, of which nothing has to be asked after hours of pre-training."""
+def _trainable(study: Study, out: Console) -> tuple[Splits, list[StageSection], nn.Module]:
+    """The study's images and its stages, of which nothing has to be asked after hours of pre-training, and
+    the model's graph, by which a training step can be timed."""
     from supernet.data import load_splits
     from supernet.sandwich import stages_of
     from supernet.study_model import make_network
 
     splits = load_splits(study)
     _require_classifier(study, splits.n_classes)
-    stages = stages_of(make_network(study).space, study.train)
+    network = make_network(study)
+    stages = stages_of(network.space, study.train)
     for left_out in (stage for stage in study.train.all_stages if stage not in stages):
         out.print(f"stage {', '.join(left_out.open)}: left out, for this space has nothing of that to choose")
-    return splits, stages
+    return splits, stages, network.module
 
 
 def _train(
     study: Study,
     splits: Splits,
     stages: list[StageSection],
+    graph: nn.Module,
     folder: Path,
     out: Console,
     arguments: argparse.Namespace,
@@ -176,7 +179,7 @@ def _train(
         fresh = load_start(model, arguments.start_from)
         out.print(f"pre-training starts from {arguments.start_from}, with new {', '.join(fresh)}")
     batch = take(splits.train, max(2, study.train.batch_size // world.size))
-    compute = kept_compute(study.train.precision, model, batch, keeper)
+    compute = kept_compute(study.train.precision, graph, batch, keeper)
     out.print(f"training on {compute.device} in {compute.precision}")
     is_given = goes_on or bool(study.model.weights or arguments.weights) or not study.train.pretrain_epochs
     kept = Pretrained(folder / UNFINISHED, arguments.seed, origin)
@@ -306,6 +309,8 @@ def _judge_of_network(
 
 def _require_classifier(study: Study, n_classes: int) -> None:
     """Refuses a model that cannot be traced, or has other outputs, before any training."""
+    import torch
+
     from supernet.errors import OvnasError
     from supernet.graph import trace
     from supernet.study_model import example_input, make_model
@@ -318,6 +323,10 @@ def _require_classifier(study: Study, n_classes: int) -> None:
             f"the model must give logits of shape (batch, {n_classes}), one a class of its data, but an "
             f"image gives {shape}"
         )
+    with torch.no_grad():
+        found = traced.module.eval()(example_input(study))
+    if n_classes > 1 and (found >= 0).all() and torch.allclose(found.sum(1), torch.ones(1), atol=1e-4):
+        raise OvnasError("the model must give logits, but gives probabilities; leave its last Softmax out")
 
 
 def _settle(

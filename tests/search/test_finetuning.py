@@ -31,6 +31,21 @@ def test_only_those_without_weights_of_their_own_are_trained(monkeypatch):
     assert "1 finalist(s) were fine-tuned before, not for 4 epoch(s)" in " ".join(out.getvalue().split())
 
 
+def test_one_that_fails_costs_no_other_its_training(monkeypatch):
+    asked = []
+
+    def fail_first(arguments):
+        asked.append(arguments.architecture)
+        if arguments.architecture == "one":
+            raise OvnasError("the loss is no number any more")
+
+    monkeypatch.setattr("supernet.finetune.finetune", fail_first)
+    out = io.StringIO()
+    finetune_missing(ARGUMENTS, Material(), ["one", "two"], 4, Console(file=out))
+    assert asked == ["one", "two"]
+    assert "note: one is built as it was: the loss is no number any more" in " ".join(out.getvalue().split())
+
+
 def parsed(*options: str) -> argparse.Namespace:
     parser = cli.parser("search.run", "")
     add_options(parser)

@@ -51,6 +51,13 @@ def test_what_does_not_fit_into_memory_is_left_where_it_is(monkeypatch):
     assert len(source.asked) == n + 4
 
 
+def test_a_part_is_decoded_by_as_many_processes(monkeypatch):
+    monkeypatch.setattr("search.images.MOST_BYTES", 0)
+    source = Counted()
+    source.n_workers = 3
+    assert evenly(source, 4).n_workers == evenly(source, 0).n_workers == 3
+
+
 def test_tensors_are_taken_as_they_are():
     whole = TensorDataset(torch.zeros(5, 1), torch.arange(5))
     assert evenly(whole, 0) is whole

@@ -9,7 +9,14 @@ from torch import nn
 
 import supernet
 from supernet import OvnasError, Study
-from supernet.checkpoint import load_pretrained, load_supernet, read_card, save_pretrained, save_supernet
+from supernet.checkpoint import (
+    digest,
+    load_pretrained,
+    load_supernet,
+    read_card,
+    save_pretrained,
+    save_supernet,
+)
 from supernet.study_model import example_input, make_model, make_network
 from supernet.weights import load_weights
 
@@ -91,6 +98,42 @@ def test_other_settings_are_named_with_both_values(write_study, folder, tmp_path
 def test_settings_that_do_not_matter_may_change(write_study, folder, tmp_path):
     changed = Study.load(str(write_study(tmp_path / "study", search="evaluations = 3", target="batch = 2")))
     assert read_card(changed, folder)["seed"] == 5
+
+
+def test_the_order_of_a_stage_s_kinds_does_not_matter(write_study, tmp_path, randomise):
+    """Not in a study, and not in the card of an earlier version, which kept it."""
+    lines = 'stages = [{open = ["kernel", "depth", "width"], epochs = 1, learning_rate = 0.1}]'
+    study = Study.load(str(write_study(tmp_path / "study", train=lines)))
+    save_pretrained(make_model(study), study, 0, tmp_path / "kept")
+    save_supernet(make_network(study), study, tmp_path / "kept", {"seed": 5})
+    path = tmp_path / "kept" / "supernet.json"
+    card = json.loads(path.read_text())
+    card["settings"]["train"]["stages"][0]["open"] = ["width", "kernel", "depth"]
+    path.write_text(json.dumps(card))
+    other = lines.replace('"kernel", "depth", "width"', '"depth", "width", "kernel"')
+    for text in (lines, other):
+        study = Study.load(str(write_study(tmp_path / "study", train=text)))
+        assert read_card(study, tmp_path / "kept")["seed"] == 5
+
+
+def test_weights_may_lie_elsewhere_or_be_gone_but_not_be_others(study, folder, tmp_path, randomise):
+    save_pretrained(randomise(make_model(study), 7), study, 0, tmp_path / "other")
+    path = tmp_path / "other" / "pretrained.safetensors"
+    card = json.loads((folder / "supernet.json").read_text())
+
+    def with_weights(file) -> Study:
+        return dataclasses.replace(study, model=dataclasses.replace(study.model, weights=str(file)))
+
+    for theirs in ("", digest(path)):  # as --weights FILE, or by another path
+        card["origin"] = {"weights": theirs}
+        (folder / "supernet.json").write_text(json.dumps(card))
+        for file in (path, tmp_path / "gone.safetensors"):
+            _, pretrained = load_supernet(with_weights(file), folder)
+            assert equal(pretrained, randomise(make_model(study), 1))
+    card["origin"] = {"weights": "5" * 64}
+    (folder / "supernet.json").write_text(json.dumps(card))
+    with pytest.raises(OvnasError, match="began with other weights than"):
+        load_supernet(with_weights(path), folder)
 
 
 def test_nothing_trained_names_the_command(study, tmp_path):

@@ -67,6 +67,11 @@ def make_pair():
     return images(3), images(2)
 
 
+def make_random():
+    parts = torch.utils.data.random_split(images(18), [8, 4, 6])
+    return Splits(*parts, n_classes=2)
+
+
 def make_nothing():
     return Splits(images(8), images(0), images(6), n_classes=2)
 
@@ -192,6 +197,22 @@ def test_worker_processes_give_the_same_batches(folder, n_workers):
 def test_faults_of_the_user_s_own_data_are_said(own_data, function, message):
     with pytest.raises(OvnasError, match=message):
         load_splits(study("custom", factory=f"ovnas_tests_data:{function}"))
+
+
+def test_splits_that_are_drawn_without_a_seed_are_the_same_in_every_command(own_data):
+    """Else images that were learned from could be tested on: commands load after other draws."""
+
+    def drawn() -> list[list[int]]:
+        splits = load_splits(study("custom", factory="ovnas_tests_data:make_random"))
+        return [list(getattr(splits, name).indices) for name in SPLITS]
+
+    before = drawn()
+    torch.manual_seed(5)
+    following = torch.rand(3)
+    torch.manual_seed(5)
+    assert drawn() == before
+    assert torch.equal(torch.rand(3), following)  # and the command's own draws are left alone
+    assert sorted(i for part in before for i in part) == list(range(18))
 
 
 def test_transforms_of_the_user_s_own_repeat():

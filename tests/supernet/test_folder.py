@@ -53,6 +53,13 @@ def test_folder_takes_the_centre(folder):
     assert (image[:, :, 2:14] > 1.5).all()
 
 
+def test_images_of_more_than_8_bits_are_refused_and_not_clipped(folder):
+    path = folder / "test" / "class0" / "0.png"
+    Image.fromarray(np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)).save(path)
+    with pytest.raises(OvnasError, match=r"0\.png cannot be read .*: it has more than 8 bits a channel"):
+        load_splits(study("folder", folder)).test[0]
+
+
 def test_folder_faults_are_named(folder):
     with pytest.raises(OvnasError, match="must hold train/, validation/, test/; there is no"):
         load_splits(study("folder", folder / "nowhere"))

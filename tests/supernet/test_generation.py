@@ -33,6 +33,14 @@ def test_the_caller_s_model_is_not_changed(make_tiny_resnet, randomise, tiny_ima
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_a_frozen_model_s_super_network_is_trainable(make_tiny_resnet, tiny_images):
+    model = make_tiny_resnet().requires_grad_(False)
+    network = supernet.generate(model, tiny_images)
+    small = network.extract(network.space.smallest)
+    for parts, is_trainable in ((model, False), (network, True), (small, True)):
+        assert {p.requires_grad for p in parts.parameters()} == {is_trainable}
+
+
 def test_state_dict_names_stay(make_tiny_resnet, tiny_network):
     names = set(make_tiny_resnet().state_dict())
     assert set(tiny_network.module.state_dict()) == names

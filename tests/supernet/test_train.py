@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import itertools
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from rich.console import Console
 from safetensors import SafetensorError
+from torch.utils.data import TensorDataset
 
-from supernet import Study, finetune, train, whole_files
+from supernet import Study, finetune, pretraining, train, whole_files
 from supernet.alone import alone_in
 from supernet.checkpoint import load_supernet
+from supernet.data import Splits
 from supernet.keeper import Keeper
 from supernet.study_model import make_model
 from supernet.whole_files import save_state
@@ -402,6 +408,41 @@ def test_another_number_of_classes(capsys, tmp_path, write_study):
     assert "logits of shape (batch, 10)" in message
     assert "(1, 1000)" in message
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("return nn.Sequential(make(), nn.Softmax(1))", "leave its last Softmax out"),
+        ("return make().requires_grad_(False)", "frozen, and cannot be pre-trained"),
+        ("return Auxiliary(make())", "switch its auxiliary outputs off"),
+    ],
+)
+def test_models_that_would_be_trained_wrongly(capsys, tmp_path, write_study, monkeypatch, line, message):
+    (tmp_path / "ovnas_tests_own.py").write_text(
+        "from torch import nn\nfrom ovnas_tests_factory import make\n\n\nclass Auxiliary(nn.Module):\n"
+        "    def __init__(self, net):\n        super().__init__()\n        self.net = net\n\n"
+        "    def forward(self, x):\n        y = self.net(x)\n"
+        "        return (y, y) if self.training else y\n\n\n"
+        f"def changed():\n    {line}\n"
+    )
+    file = write_study(tmp_path, **SHORT)
+    monkeypatch.syspath_prepend(tmp_path)
+    file.write_text(file.read_text().replace("ovnas_tests_factory:make", "ovnas_tests_own:changed"))
+    assert train.main(["--study", str(file), "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert message in capsys.readouterr().err
+    sys.modules.pop("ovnas_tests_own")
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "found", "is_told"), [(2, 0.98, False), (2, 0.5, True), (10, 0.2, False), (10, 0.13, True)]
+)
+def test_only_an_accuracy_near_chance_is_called_so(monkeypatch, n_classes, found, is_told):
+    monkeypatch.setattr(pretraining, "accuracy", lambda *_: found)
+    images = TensorDataset(torch.zeros(400, 1), torch.zeros(400))
+    out = io.StringIO()
+    pretraining._judge_given(None, Splits(images, images, images, n_classes), Console(file=out))
+    assert ("near chance" in out.getvalue()) == is_told
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
