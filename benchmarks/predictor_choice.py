@@ -4,8 +4,8 @@
 
 on a study that is trained and has both predictors. Searches by each, with the same seeds and evaluations;
 the fronts are measured in interleaved rounds, as profiling does, and for each accuracy the networks that the
-two fronts of a seed would choose are compared. Both know the accuracies that either has evaluated, so that
-they differ by latencies alone. Accuracies are kept in the study's search/evaluations.sqlite.
+two fronts of a seed would choose are compared. A predictor decides twice: which networks are worth an
+evaluation, and which of them are fast. Accuracies are kept in the study's search/evaluations.sqlite.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def choice(arguments: argparse.Namespace) -> dict[str, Any]:
             own[name] = Problem(material.network.space, quality, latency, arguments.evaluations, sizes=sizes)
             make_algorithm("guided").search(own[name], np.random.default_rng(seed))
             print(f"{name}, seed {seed}: {own[name].n_evaluated} evaluations", flush=True)
-    fronts = [fronts_of(own, arguments.networks) for own in problems]
+    fronts = [
+        {name: pick_finalists(problem.front(), arguments.networks) for name, problem in own.items()}
+        for own in problems
+    ]
     measured = _measure(
         study, [c.architecture for own in fronts for front in own.values() for c in front], arguments
     )
@@ -108,21 +111,11 @@ def choice(arguments: argparse.Namespace) -> dict[str, Any]:
         "predictors": list(arguments.predictors),
         "networks": len(measured),
         "decisions": decisions,
+        "same_choices": sum(row["is_same"] for row in decisions),
         "gain": float(np.exp(np.concatenate(gains).mean())),
         "gain_by_seed": [float(np.exp(own.mean())) for own in gains],
         "gain_interval": [float(np.exp(end)) for end in expanded(drawn_means(gains), len(gains)).to_json()],
     }
-
-
-def fronts_of(problems: dict[str, Problem], n: int) -> dict[str, list[Candidate]]:
-    """What each of a seed's searches would build, once it knows the accuracies that the other has seen: who
-    evaluated a lucky architecture is chance, and no predictor's merit."""
-    seen = {name: list(problem.candidates.values()) for name, problem in problems.items()}
-    for name, problem in problems.items():
-        for other, candidates in seen.items():
-            if other != name:
-                problem.adopt(candidates)
-    return {name: pick_finalists(problem.front(), n) for name, problem in problems.items()}
 
 
 def drawn_means(gains: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -155,15 +148,18 @@ def _measure(
 
 def decide(fronts: dict[str, list[Candidate]], measured: dict[Architecture, float]) -> list[dict[str, float]]:
     """For each accuracy that every front can offer, the measured latency of what each would choose: its own
-    fastest, as it predicts, of at least that accuracy."""
+    fastest, as it predicts, of at least that accuracy; "is_same" where all choose one network."""
     least = min(max(c.quality for c in front) for front in fronts.values())
     rows = []
     for quality in sorted({c.quality for front in fronts.values() for c in front if c.quality <= least}):
-        row = {"quality": quality}
-        for name, front in fronts.items():
-            chosen = min((c for c in front if c.quality >= quality), key=lambda c: c.latency_us)
-            row[name] = measured[chosen.architecture]
-        rows.append(row)
+        chosen = {
+            name: min((c for c in front if c.quality >= quality), key=lambda c: c.latency_us).architecture
+            for name, front in fronts.items()
+        }
+        is_same = len(set(chosen.values())) == 1
+        rows.append(
+            {"quality": quality, "is_same": is_same, **{name: measured[a] for name, a in chosen.items()}}
+        )
     return rows
 
 

@@ -230,7 +230,8 @@ def predictor_choice(value: dict[str, Any], name: str) -> str:
     return (
         f"At the same accuracy, what searches through `{one}` choose in the space of `{value['study']}` "
         f"runs, measured, at {value['gain']:.3f}x the speed ({low:.3f} to {high:.3f}) of what they choose "
-        f"through `{other}`: {told} ({n} decisions, {seeds} seeds; {link(name)})."
+        f"through `{other}`: {told} ({n} decisions, {value['same_choices']} of them for the same network; "
+        f"{seeds} seeds; {link(name)})."
     )
 
 

@@ -83,7 +83,7 @@ def least_sure(
     line = np.polyfit(log_macs, latency, 1)
     trees = ExtraTreesRegressor(COMMITTEE, bootstrap=True, random_state=int(rng.integers(2**31)), n_jobs=1)
     trees.fit(np.column_stack([codes / scale, log_macs]), latency - np.polyval(line, log_macs))
-    sized = space.codes_around(rng.random(POOL // 2), rng)
+    sized = _of_all_sizes(space, POOL // 2, rng)
     pool = np.unique(np.concatenate([space.sample_codes(POOL // 2, rng), sized]), axis=0)
     inputs = np.column_stack([pool / scale, np.log(space.macs_of(pool))])
     doubt = np.std([tree.predict(inputs) for tree in trees.estimators_], axis=0)
@@ -153,11 +153,18 @@ def space_filling(
 
 def _of_size(space: Space, place: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Candidates whose MACs are nearest to those at a place from 0, the smallest's, to 1, the largest's."""
-    codes = space.codes_around(rng.random(SIZED), rng)
+    codes = _of_all_sizes(space, SIZED, rng)
     ends = space.encode_all([space.smallest, space.largest])
     low, high = np.log1p(space.macs_of(ends))
     away = np.abs(np.log1p(space.macs_of(codes)) - (low + place * (high - low)))
     return codes[np.argsort(away, kind="stable")[:CANDIDATES]]
+
+
+def _of_all_sizes(space: Space, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Choices of one kind lie around a level of their own: deep and narrow ones, and shallow and wide."""
+    kinds = [slot.kind for slot in space.slots]
+    levels = {kind: rng.random(n) for kind in dict.fromkeys(kinds)}
+    return space.codes_around(np.stack([levels[kind] for kind in kinds], axis=1), rng)
 
 
 def _unseen(codes: NDArray[np.int64], seen: set[tuple[int, ...]]) -> list[tuple[int, ...]]:

@@ -8,21 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import nnls
 
+from profiling.fixed_costs import FixedCosts, fixed_costs, own_us
 from profiling.kernel import Kernel
 from profiling.timing import Level, Round, anchor_level, ratio
 from supernet.architecture import Architecture
 
-__all__ = ["KernelTime", "NetworkRecord", "RawNetwork", "Reason", "counter_excess_us", "records_of"]
+__all__ = ["KernelTime", "NetworkRecord", "RawNetwork", "Reason", "records_of"]
 
 Reason = Literal["extreme", "filling", "unsure", "finalist"]
 """Why a network was measured: see `profiling.coverage`. A "finalist" is what a search built: a predictor
 learns from it, but is not judged on it, for it was chosen by a predictor."""
-
-# A counter's start and stop, and its cuts to whole microseconds, add up to no more than this.
-MAX_EXCESS_US = 1.5
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ class NetworkRecord:
 
 
 def records_of(networks: Sequence[RawNetwork], level: Level, overhead_us: float) -> list[NetworkRecord]:
-    """The measurements' meaning, in their order; `overhead_us` is the fixed cost of an inference.
+    """The measurements' meaning, in their order; `overhead_us` is the latency of a trivial inference.
 
     Raises ValueError for a network whose numbers make no sense.
     """
@@ -104,30 +100,16 @@ def records_of(networks: Sequence[RawNetwork], level: Level, overhead_us: float)
             raise ValueError(
                 f"{network.architecture} has a latency of {latency} us and counters of {total} us"
             )
-    overheads = np.minimum(overhead_us, 0.5 * latencies)
-    n_kernels = np.array([len(n.kernels) for n in networks])
-    excess = counter_excess_us(latencies - overheads, counters, n_kernels)
+    costs = fixed_costs(networks, latencies, overhead_us)
     return [
-        _record(network, float(latency), reference_us * ratio(network.repeats, level), float(own), excess)
-        for network, latency, own in zip(networks, latencies, overheads, strict=True)
+        _record(network, float(latency), reference_us * ratio(network.repeats, level), costs)
+        for network, latency in zip(networks, latencies, strict=True)
     ]
 
 
-def counter_excess_us(
-    times_us: NDArray[np.float64], counters_us: NDArray[np.float64], n_kernels: NDArray[np.int64]
-) -> float:
-    """What one kernel's counter says too much, by non-negative relative least squares of
-    counters = scale * time + excess * kernels over networks; arrays of shape (n_networks,)."""
-    design = np.stack([np.ones_like(times_us), n_kernels / times_us], axis=1)
-    (_, excess), _ = nnls(design, counters_us / times_us)
-    return float(min(excess, MAX_EXCESS_US))
-
-
-def _record(
-    network: RawNetwork, latency_us: float, repeat_us: float, overhead_us: float, excess_us: float
-) -> NetworkRecord:
-    # No kernel is free: at least a fifth of what its counter says is its own.
-    own = np.array([max(k.counter_us - excess_us, 0.2 * k.counter_us) for k in network.kernels])
+def _record(network: RawNetwork, latency_us: float, repeat_us: float, costs: FixedCosts) -> NetworkRecord:
+    overhead_us = min(costs.overhead_us, 0.5 * latency_us)
+    own = own_us(np.array([k.counter_us for k in network.kernels]), costs.excess_us)
     scaled = own * (latency_us - overhead_us) / own.sum()
     return NetworkRecord(
         architecture=network.architecture,

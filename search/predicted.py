@@ -57,7 +57,8 @@ def best_of(pool: Pool, n: int, rng: np.random.Generator) -> Pool:
 
 def levelled(space: Space, n: int, rng: np.random.Generator) -> Codes:
     """Architectures of every size: levels run evenly from the smallest to the largest. Shape (n, n_slots)."""
-    return space.codes_around((np.arange(n) + rng.uniform(0, 1, n)) / n, rng)
+    levels = (np.arange(n) + rng.uniform(0, 1, n)) / n
+    return space.codes_around(levels[:, None], rng)
 
 
 def evolve(

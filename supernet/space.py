@@ -169,10 +169,11 @@ class Space:
         return self.canonical(rng.integers(0, sizes, size=(n, len(sizes))))
 
     def codes_around(self, levels: NDArray[np.float64], rng: np.random.Generator) -> Codes:
-        """Canonical codes of one architecture a level, from 0 (the smallest) to 1 (the largest), around which
-        all of its choices lie. Uniform choices would all be of middle size. Shape (n_levels, n_slots)."""
+        """Canonical codes of architectures whose choices lie around levels, from 0 (the smallest) to 1 (the
+        largest): one of all of its choices, shape (n, 1), or one each, (n, n_slots). Uniform choices would
+        all be of middle size. Shape (n, n_slots)."""
         top = np.array([len(slot.choices) - 1 for slot in self.slots])
-        wanted = levels[:, None] + rng.normal(0, LEVEL_SPREAD, (len(levels), len(top)))
+        wanted = levels + rng.normal(0, LEVEL_SPREAD, (len(levels), len(top)))
         return self.canonical(np.clip(np.round(wanted * top), 0, top).astype(np.int64))
 
     def canonical(self, codes: Codes) -> Codes:

@@ -54,22 +54,8 @@ def test_decisions_are_made_by_prediction_and_judged_by_measurement(choice, cand
     assert [row["quality"] for row in rows] == [0.8, 0.85]
     assert [row["macs"] for row in rows] == [1.5, 1.5]
     assert [row["xgb"] for row in rows] == [1.0, 2.0]
-
-
-def test_both_fronts_know_what_either_search_has_evaluated(choice, space, quality, latency):
-    class Reversed:
-        def predict_codes(self, codes: np.ndarray) -> np.ndarray:
-            return 1e4 / latency.predict_codes(codes)
-
-    problems = {"one": Problem(space, quality, latency, 5), "other": Problem(space, quality, Reversed(), 5)}
-    for seed, problem in enumerate(problems.values()):
-        problem.evaluate(space.sample_codes(5, np.random.default_rng(seed)))
-    fronts = choice.fronts_of(problems, 20)
-    known = {name: set(problem.candidates) for name, problem in problems.items()}
-    assert known["one"] == known["other"]
-    assert len(known["one"]) > 5
-    for c in fronts["other"]:
-        assert c.latency_us == pytest.approx(Reversed().predict_codes(space.encode_all([c.architecture]))[0])
+    assert not any(row["is_same"] for row in rows)
+    assert all(row["is_same"] for row in choice.decide({"xgb": one, "macs": one}, measured))
 
 
 def test_the_interval_of_a_gain_knows_that_decisions_of_a_seed_go_together(choice):
@@ -121,7 +107,13 @@ def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
     ("ends", "told"), [([1.01, 1.2], ": faster"), ([0.9, 1.2], ": not told apart"), ([0.8, 0.9], ": slower")]
 )
 def test_faster_is_said_only_where_the_interval_excludes_one(figures, ends, told):
-    value = {"predictors": ["xgb", "macs"], "study": "s", "gain": 1.05, "gain_interval": ends}
+    value = {
+        "predictors": ["xgb", "macs"],
+        "study": "s",
+        "gain": 1.05,
+        "gain_interval": ends,
+        "same_choices": 0,
+    }
     assert told in figures.predictor_choice({**value, "decisions": [], "gain_by_seed": [1.0]}, "a.json")
 
 
