@@ -208,8 +208,8 @@ def search_efficiency(value: dict[str, Any], name: str) -> str:
             for algorithm, shares in again["algorithms"].items()
         )
         lines[-1] += (
-            f" On {again['images']:,} validation images that no search has seen, which do not favour the "
-            f"luckiest of many, the fronts have of all fronts' hypervolume: {told}."
+            f" On {again['images']:,} validation images that no search has seen, which favour the "
+            f"luckiest of many less, the fronts have of all fronts' hypervolume: {told}."
         )
     smallest, largest = value["ends"]
     error = value.get("standard_error", 0.0)
