@@ -31,8 +31,8 @@ def measure(
 ) -> None:
     """Block by block until the budget is used, which counts from `start` by the monotonic clock.
 
-    A network that was disturbed waits for the next block and is measured again. A block is smaller where
-    memory has no room for more.
+    A network that was disturbed waits for the next block and is measured again; the calmer one is kept. A
+    block is smaller where memory has no room for more.
 
     Raises OvnasError if there is no room at all.
     """
@@ -75,10 +75,14 @@ def measure(
                 if is_disturbed(one.rounds) and tries[architecture] <= RETRIES:
                     waiting[architecture] = (chosen[architecture], one)
                 else:
-                    waiting.pop(architecture, None)
-                    keep(chosen[architecture], one)
+                    reason, first = waiting.pop(architecture, (chosen[architecture], one))
+                    keep(reason, min(one, first, key=_n_flagged))
             now = time.monotonic()
             shown = len(measured) if budget.networks else min(total, int(now - start))
             bar.update(task, completed=shown, note=f"{len(measured)} networks")
         for reason, one in waiting.values():  # no budget is left to measure them again
             keep(reason, one)
+
+
+def _n_flagged(one: Measured) -> int:
+    return sum(r.is_flagged for r in one.rounds)
