@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--study", default="digits")
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--finetune", metavar="EPOCHS", help="of search.run, if not the study's")
+    parser.add_argument("--also", metavar="TEXT", help="of search.run")
     parser.add_argument("--budget", help="of profiling.collect, if not the study's")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--runs-dir", help="where to keep what is made, without results of these steps")
@@ -81,6 +82,8 @@ def main() -> None:
             if step == "search" and arguments.finetune:
                 command += ["--finetune", arguments.finetune]
                 value["finetune_epochs"] = int(arguments.finetune)
+            if step == "search" and arguments.also:
+                command += ["--also", arguments.also]
             print("==", " ".join(command[1:]), flush=True)
             start = time.monotonic()
             result = subprocess.run(command, stdout=subprocess.PIPE, text=True)

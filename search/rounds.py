@@ -116,6 +116,8 @@ def search_problem(
             workshop.baseline_quality, baseline_now_us=workshop.baseline_now_us, earlier=earlier,
             on_evaluation=lambda n: bar.update(task, completed=n) if n % 5 == 0 or n == budget else None,
         )  # fmt: skip
+        if number == 1 and settings.also:
+            problem.evaluate(source.space.encode_all(settings.also))
         make_algorithm(settings.algorithm).search(problem, np.random.default_rng(settings.seed))
         n = problem.n_evaluated
         note = "" if problem.is_used_up else f"of at most {budget}: nothing more to gain"
@@ -132,6 +134,16 @@ def without_baseline(front: list[Candidate], largest: Architecture, *, is_first:
     away, unless a first round has nothing else."""
     others = [c for c in front if c.architecture != largest]
     return others if others or not is_first else front
+
+
+def asked_for(problem: Problem, settings: Settings) -> list[Candidate]:
+    """The candidates that `--also` names, each once, as far as the budget had room for them."""
+    if not settings.also:
+        return []
+    space = problem.space
+    codes = space.canonical(space.encode_all(settings.also))
+    known = dict.fromkeys(space.decode(row) for row in codes)
+    return [problem.candidates[architecture] for architecture in known if architecture in problem.candidates]
 
 
 def run_round(
@@ -154,6 +166,8 @@ def run_round(
     chosen = pick_finalists(front, n, objectives)
     beside = [*(problem.candidates[f.built.architecture] for f in before), *chosen]
     chosen += pick_between(beside, rivals, n - len(chosen), objectives)
+    if not before:
+        chosen += [c for c in asked_for(problem, workshop.settings) if c not in chosen]
     chosen.sort(key=lambda c: c.latency_us)
     if not chosen:
         return problem, []

@@ -81,6 +81,8 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     material, quality = load_material(study, arguments.runs_dir, target, folder / "evaluations.sqlite")
     if source is not None and source.space != material.network.space:
         raise OvnasError("the predictor was trained for another space; collect and train again")
+    for architecture in settings.also:
+        material.network.space.encode(architecture)  # raises for one that is no member
     make_algorithm(settings.algorithm).require(material.network.space, settings.budget)
     warn_of_unfit(study, out)
     if target["mode"] == "latency" and "throughput" in [one.name for one in settings.objectives]:

@@ -10,6 +10,7 @@ from search.algorithms.registry import DEFAULT as DEFAULT_ALGORITHM
 from search.constraints import Constraints
 from search.objectives import OBJECTIVES, Objective, parse_objectives
 from search.scenario import SCENARIOS, SERVER_BOUND_MS
+from supernet.architecture import Architecture
 from supernet.errors import OvnasError, nearest
 from supernet.quantities import parse_count, parse_latency, parse_size
 from supernet.study import SearchSection, Study
@@ -36,6 +37,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--evaluations", type=int, metavar="N", help="real accuracy evaluations")
     parser.add_argument("--finalists", type=int, metavar="N", help="how many to build and measure")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="an architecture to build and measure besides, as front.csv writes it, such as one that "
+        "supernet.finetune has trained (may be given more than once)",
+    )
     parser.add_argument(
         "--finetune",
         type=int,
@@ -81,7 +90,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 @dataclass(frozen=True)
 class Settings:
     """`evaluations` is None where neither the command nor data say how many; `finetune_epochs` is 0 where
-    finalists keep the super-network's weights; `bound_ms` is of LoadGen's Server scenario."""
+    finalists keep the super-network's weights; `also` are built and measured besides `finalists`; `bound_ms`
+    is of LoadGen's Server scenario."""
 
     predictor: str
     algorithm: str
@@ -89,6 +99,7 @@ class Settings:
     constraints: Constraints
     evaluations: int | None
     finalists: int
+    also: tuple[Architecture, ...]
     finetune_epochs: int
     rounds: int
     seed: int
@@ -140,6 +151,7 @@ class Settings:
             constraints=_constraints(section, arguments, has_data=has_data),
             evaluations=arguments.evaluations or (section.evaluations if is_dear else None),
             finalists=arguments.finalists or section.finalists,
+            also=tuple(dict.fromkeys(map(Architecture.parse, arguments.also))),
             finetune_epochs=epochs,
             rounds=arguments.rounds,
             seed=arguments.seed,

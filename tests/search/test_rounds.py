@@ -3,11 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from search import rounds
 from search.constraints import Constraints
-from search.problem import Candidate
+from search.problem import Candidate, Problem
 from search.settings import Settings
 from search.sizes import Sizes
 from supernet.architecture import Architecture
@@ -23,8 +24,8 @@ def made(space, quality, latency, monkeypatch):
     )
     arguments = SimpleNamespace(
         predictor="xgb", algorithm=None, objectives=None, evaluations=3, finalists=None, finetune=None,
-        rounds=1, seed=0, mlperf=None, quick=False, latency_bound=None, max_latency=None, min_speedup=None,
-        max_accuracy_drop=None, max_macs=None, max_size=None,
+        also=[], rounds=1, seed=0, mlperf=None, quick=False, latency_bound=None, max_latency=None,
+        min_speedup=None, max_accuracy_drop=None, max_macs=None, max_size=None,
     )  # fmt: skip
     settings = Settings.of(Study.load("digits"), arguments)
 
@@ -52,3 +53,13 @@ def test_the_baseline_s_own_architecture_is_no_finalist_but_for_want_of_others()
     assert chosen([other, largest], largest.architecture, is_first=True) == [other]
     assert chosen([largest], largest.architecture, is_first=True) == [largest]
     assert chosen([largest], largest.architecture, is_first=False) == []
+
+
+def test_what_is_asked_for_besides_is_among_the_candidates_once(space, quality, latency):
+    inside, beyond = space.sample(np.random.default_rng(0)), space.sample(np.random.default_rng(1))
+    problem = Problem(space, quality, latency, 1)
+    also = (inside, space.decode(space.encode(inside)), beyond)
+    problem.evaluate(space.encode_all(also))
+    found = rounds.asked_for(problem, SimpleNamespace(also=also))
+    assert [c.architecture for c in found] == [inside]  # the budget had room for one
+    assert rounds.asked_for(problem, SimpleNamespace(also=())) == []

@@ -22,8 +22,9 @@ from search import run
 from search.certainty import error_of_share
 from search.result import SCHEMA_VERSION
 from search.unfinished import UnfinishedRows
-from supernet import OvnasError, train
+from supernet import OvnasError, Study, train
 from supernet.alone import alone_in
+from supernet.checkpoint import load_supernet
 
 KINDS = {"ir", "onnx", "weights", "architecture", "card"}
 
@@ -419,3 +420,17 @@ def test_nothing_feasible_gives_the_nearest_and_another_exit_code(with_data, tmp
     assert [one["is_feasible"] for one in value["finalists"]] == [False]
     assert value["finalists"][0]["violations"][0].startswith("max_latency: ")
     assert Path(value["finalists"][0]["files"]["ir"]).is_file()
+
+
+@pytest.mark.slow
+def test_what_is_asked_for_besides_is_built_and_measured(with_data, tmp_path):
+    shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
+    smallest = str(
+        load_supernet(Study.load(with_data.options[1]), tmp_path / "runs/tiny/supernet")[0].space.smallest
+    )
+    options = [*with_data.options, "--finalists", "1", "--also", smallest, "--also", smallest]
+    value = json.loads(call(run.main, *options, "--runs-dir", str(tmp_path / "runs"))[0])
+    found = [one["architecture"] for one in value["finalists"]]
+    assert len(found) == len(set(found)) <= 2
+    assert smallest in found
+    assert run.main([*options, "--also", "w1_d1"]) == 2
