@@ -108,37 +108,38 @@ def load_dataset(paths: Sequence[Path], *, seed: int = 0, n_train: int | None = 
                     "judge; measure more with: python -m profiling.collect"
                 )
             plans[study], anchor_us[study] = plan, store.anchor_us()
+            learned, judged = _split(records, plan, np.random.default_rng([seed, 2]))
+            if n_train is not None and n_train > len(learned):
+                learned, rest = records[:n_train], records[n_train:]
+                judged = [r for r in rest if r.chosen_as == "filling"]
+            learned = learned[:n_train]
+            # Once more, for the shares of kernels must not know the networks that they are judged on.
+            others = {r.architecture for r in records} - {r.architecture for r in learned}
+            again = {r.architecture: r for r in store.records(held_out=others)}
         if not meta:
             meta = {key: own[key] for key in ("study", "machine", "target", "peak") if key in own}
         require_same(meta, own, path)
         conditions = Conditions.of(meta["machine"], meta["target"])
-        examples = [Example(Network.planned(plan, r.architecture, conditions), r, study) for r in records]
-        learned, judged = _split(examples, plan, np.random.default_rng([seed, 2]))
-        if n_train is not None and n_train > len(learned):
-            learned, rest = examples[:n_train], examples[n_train:]
-            judged = [e for e in rest if e.record.chosen_as == "filling"]
-        train += learned[:n_train]
-        test += judged
+        for part, chosen in ((train, learned), (test, judged)):
+            for architecture in (r.architecture for r in chosen):
+                network = Network.planned(plan, architecture, conditions)
+                part.append(Example(network, again[architecture], study))
     meta["studies"] = list(plans)
     return Dataset(plans, conditions, tuple(train), tuple(test), meta, anchor_us, seed)
 
 
 def _split(
-    examples: Sequence[Example], plan: Plan, rng: np.random.Generator
-) -> tuple[list[Example], list[Example]]:
+    records: Sequence[NetworkRecord], plan: Plan, rng: np.random.Generator
+) -> tuple[list[NetworkRecord], list[NetworkRecord]]:
     """The share is of what a collection measured: finalists, which come later, do not change who is held
     out."""
     extremes = {plan.space.largest, plan.space.smallest}
-    n_test = round(TEST_SHARE * sum(e.record.chosen_as != "finalist" for e in examples))
-    free = [
-        i
-        for i, e in enumerate(examples)
-        if e.record.architecture not in extremes and e.record.chosen_as == "filling"
-    ]
+    n_test = round(TEST_SHARE * sum(r.chosen_as != "finalist" for r in records))
+    free = [i for i, r in enumerate(records) if r.architecture not in extremes and r.chosen_as == "filling"]
     chosen = set(rng.permutation(free)[:n_test].tolist())
     return (
-        [e for i, e in enumerate(examples) if i not in chosen],
-        [e for i, e in enumerate(examples) if i in chosen],
+        [r for i, r in enumerate(records) if i not in chosen],
+        [r for i, r in enumerate(records) if i in chosen],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -85,8 +85,14 @@ class NetworkRecord:
         return sum(k.counter_us for k in self.kernels)
 
 
-def records_of(networks: Sequence[RawNetwork], level: Level, overhead_us: float) -> list[NetworkRecord]:
-    """The measurements' meaning, in their order; `overhead_us` is the latency of a trivial inference.
+def records_of(
+    networks: Sequence[RawNetwork],
+    level: Level,
+    overhead_us: float,
+    held_out: Collection[Architecture] = (),
+) -> list[NetworkRecord]:
+    """The measurements' meaning, in their order; `overhead_us` is the latency of a trivial inference. Fixed
+    costs are not learned from the networks `held_out`.
 
     Raises ValueError for a network whose numbers make no sense.
     """
@@ -100,7 +106,8 @@ def records_of(networks: Sequence[RawNetwork], level: Level, overhead_us: float)
             raise ValueError(
                 f"{network.architecture} has a latency of {latency} us and counters of {total} us"
             )
-    costs = fixed_costs(networks, latencies, overhead_us)
+    places = [i for i, network in enumerate(networks) if network.architecture not in held_out]
+    costs = fixed_costs([networks[i] for i in places], latencies[places], overhead_us)
     return [
         _record(network, float(latency), reference_us * ratio(network.repeats, level), costs)
         for network, latency in zip(networks, latencies, strict=True)

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -156,10 +156,11 @@ class Store:
             marks = ", ".join("?" * len(rows[0]))
             self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
 
-    def records(self) -> list[NetworkRecord]:
-        """Every network with its kernels, in the order of measurement."""
+    def records(self, *, held_out: Collection[Architecture] = ()) -> list[NetworkRecord]:
+        """Every network with its kernels, in the order of measurement; what kernels cost beside themselves is
+        not learned from those `held_out`."""
         try:
-            return records_of(self.networks(), self.level, float(self.meta["overhead_us"]))
+            return records_of(self.networks(), self.level, float(self.meta["overhead_us"]), held_out)
         except (sqlite3.DatabaseError, ValueError, LookupError, ArithmeticError, OvnasError) as error:
             raise OvnasError(f"{self.path} is damaged: {error}; move it away") from None
 

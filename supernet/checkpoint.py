@@ -16,7 +16,7 @@ from supernet.errors import OvnasError
 from supernet.generation import generate
 from supernet.replacing import replacing
 from supernet.space import Space
-from supernet.study import StageSection, Study
+from supernet.study import Study
 from supernet.study_model import example_input, make_model
 from supernet.weights import load_weights
 from supernet.whole_files import (
@@ -181,16 +181,18 @@ def differences(study: Study, theirs: dict[str, dict[str, Any]]) -> list[str]:
         defaults = json.loads(json.dumps(defaults))
         for key, value in keys.items():
             other = theirs.get(section, {}).get(key, defaults.get(key))
-            if key == "stages":
-                other = [{**stage, "open": _ordered(stage["open"])} for stage in other or ()]
-            if other != value and (section, key) != ("model", "weights"):
+            if (section, key) != ("model", "weights") and _unordered(other) != _unordered(value):
                 found.append(f"[{section}] {key}: {other!r} there, {value!r} now")
     return found
 
 
-def _ordered(kinds: list[Any]) -> list[Any]:
-    """As StageSection has them; earlier versions kept the order of the study."""
-    return list(StageSection(tuple(kinds), 1, 0.0).open)
+def _unordered(value: Any) -> Any:
+    """With the kinds that a stage opens in one order; earlier versions kept the study's."""
+    if isinstance(value, list):
+        return [_unordered(one) for one in value]
+    if isinstance(value, dict) and isinstance(value.get("open"), list):
+        return {**value, "open": sorted(map(str, value["open"]))}
+    return value
 
 
 def keeps_pretraining(differences: list[str]) -> bool:

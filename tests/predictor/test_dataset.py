@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sqlite3
 
 import numpy as np
@@ -21,7 +22,8 @@ def test_the_parts_are_disjoint_and_complete(measurements, seed):
     train, test = set(architectures(data.train)), set(architectures(data.test))
     with Store.open(measurements) as store:
         assert train | test == set(store.architectures())
-        assert sorted(repr(e.record) for e in data.examples) == sorted(map(repr, store.records()))
+        records = store.records(held_out=test)
+        assert sorted(repr(e.record) for e in data.examples) == sorted(map(repr, records))
     assert not train & test
     assert len(data.test) == round(TEST_SHARE * 60)
     assert {data.plans["tiny"].space.largest, data.plans["tiny"].space.smallest} <= train
@@ -114,26 +116,38 @@ def test_also_beyond_the_training_share_only_those_that_fill_are_held_out(known,
 
 def test_only_networks_that_fill_the_space_are_held_out(measurements, known):
     """Those measured because a predictor was unsure of them would make a harder test than the space is."""
-    examples = load_dataset([measurements]).examples
+    records = [e.record for e in load_dataset([measurements]).examples]
     marked = [
-        dataclasses.replace(
-            e, record=dataclasses.replace(e.record, chosen_as="unsure" if i % 2 else "filling")
-        )
-        for i, e in enumerate(examples)
+        dataclasses.replace(r, chosen_as="unsure" if i % 2 else "filling") for i, r in enumerate(records)
     ]
     learned, judged = _split(marked, known.plan, np.random.default_rng(0))
-    assert {e.record.chosen_as for e in judged} == {"filling"}
+    assert {r.chosen_as for r in judged} == {"filling"}
     assert len(learned) + len(judged) == len(marked)
 
 
 def test_finalists_that_come_later_do_not_change_who_is_held_out(measurements, known):
     """Or a predictor that was trained before them would be judged on networks that it knows."""
-    examples = load_dataset([measurements]).examples
-    _, before = _split(examples, known.plan, np.random.default_rng(0))
-    finalists = [
-        dataclasses.replace(e, record=dataclasses.replace(e.record, chosen_as="finalist"))
-        for e in examples[:20]
-    ]
-    learned, after = _split([*examples, *finalists], known.plan, np.random.default_rng(0))
+    records = [e.record for e in load_dataset([measurements]).examples]
+    _, before = _split(records, known.plan, np.random.default_rng(0))
+    finalists = [dataclasses.replace(r, chosen_as="finalist") for r in records[:20]]
+    learned, after = _split([*records, *finalists], known.plan, np.random.default_rng(0))
     assert after == before
     assert learned[-20:] == finalists
+
+
+@pytest.mark.parametrize("n_train", [None, 20])
+def test_what_is_learned_from_does_not_know_what_is_not(measurements, tmp_path, n_train):
+    """Neither their latencies nor their counters, which once had a say in every kernel's share."""
+    before = load_dataset([measurements], n_train=n_train)
+    path = tmp_path / "m.sqlite"
+    shutil.copyfile(measurements, path)
+    learned = set(map(str, architectures(before.train)))
+    with sqlite3.connect(path) as db:
+        rows = db.execute("SELECT id, architecture FROM networks").fetchall()
+        others = [(number,) for number, text in rows if text not in learned]
+        db.executemany("UPDATE kernels SET counter_us = counter_us + 7 WHERE network = ?", others)
+    db.close()
+    after = load_dataset([path], n_train=n_train)
+    assert len(others) > 15
+    assert [repr(e.record) for e in after.train] == [repr(e.record) for e in before.train]
+    assert [repr(e.record) for e in after.test] != [repr(e.record) for e in before.test]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 
@@ -21,6 +22,16 @@ def test_shipped_studies_load_and_can_be_made(name):
 
 def test_the_studies_are_shipped():
     assert {"cifar10", "digits", "mobilenet_v2", "resnet18", "resnet50"} <= set(shipped_studies())
+
+
+def test_a_folder_studies_of_the_users_hides_none(tmp_path, monkeypatch):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "digits.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "studies", raising=False)
+    assert "resnet50" in shipped_studies()
+    assert Study.load("digits").model.factory
 
 
 def test_a_file_is_read_as_it_is_written(tmp_path):
