@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from results_file import cpu_text, is_without_biases, read, recipe_note, results, where
@@ -19,17 +20,30 @@ NOISY = 0.02  # of a ceiling, as the README says
 
 
 def summary() -> str:
-    """One line a benchmark and machine, those with VNNI first; the other figures are in docs/FIGURES.md."""
+    """One line a benchmark and machine, those with VNNI first; the other figures are in docs/FIGURES.md, and
+    those of earlier recipes and earlier ways to measure where the same machine has newer ones."""
     lines = []
     for name, tell in _LINES:
-        for path in results(name):
-            value = read(path)
-            cpu = cpu_text(value) if "machine" in value else ""
+        paths = results(name)
+        renewed = {_cpu(path) for path in paths if not _is_earlier(path)}
+        for path in paths:
+            value, cpu = read(path), _cpu(path)
+            if _is_earlier(path) and cpu in renewed:
+                continue
             star = "\\*" if is_without_biases(path) else ""
             link = f"[file]({where(path)})"
             note = order_note(path.name)
             lines += [f"| {what}{note} | {cpu} | {found}{star} ({link}) |" for what, found in tell(value)]
     return "\n".join(["| what | machine | measured |", "|---|---|---|", *lines])
+
+
+def _cpu(path: Path) -> str:
+    value = read(path)
+    return cpu_text(value) if "machine" in value else ""
+
+
+def _is_earlier(path: Path) -> bool:
+    return bool(recipe_note(read(path)) or order_note(path.name))
 
 
 def _whole(value: Value) -> Iterator[tuple[str, str]]:

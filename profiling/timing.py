@@ -215,13 +215,14 @@ def trusted(rounds: Sequence[Round]) -> list[Round]:
 
 def ratio(rounds: Sequence[Round], level: Level = low) -> float:
     """Latency relative to the anchor's: the low end over the trusted rounds of the network and of the anchor.
-    NaN without rounds."""
+    NaN without rounds, infinite where the anchor took no time."""
     chosen = trusted(rounds)
     if not chosen:
         return float("nan")
     own = [level(r.samples) for r in chosen]
     anchor = [level(samples) for r in chosen for samples in (r.before, r.after)]
-    return float(np.quantile(own, ROUND_QUANTILE) / np.quantile(anchor, ROUND_QUANTILE))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.quantile(own, ROUND_QUANTILE) / np.quantile(anchor, ROUND_QUANTILE))
 
 
 def anchor_level(rounds: Sequence[Round], level: Level = low) -> float:

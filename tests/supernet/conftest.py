@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import supernet
-from supernet import ElasticNetwork, SpaceSection
+from supernet import ElasticNetwork, SpaceSection, train
 
 
 @dataclass(frozen=True)
@@ -229,3 +229,13 @@ def zoo() -> dict[str, Callable[[], nn.Module]]:
 @pytest.fixture(scope="session")
 def lambda_model() -> type[Lambda]:
     return Lambda
+
+
+@pytest.fixture(scope="module")
+def trained(write_study, tmp_path_factory):
+    """A tiny study's super-network, and the options that trained it."""
+    folder = tmp_path_factory.mktemp("train")
+    study = write_study(folder, train="batch_size = 128")
+    options = ["--study", str(study), "--runs-dir", str(folder / "runs")]
+    assert train.main(options) == 0
+    return folder, options
