@@ -51,7 +51,15 @@ __all__ = [
 # 1: first.
 SCHEMA_VERSION = 1
 # Keys of [train] that pre-training does not depend on; nor does it on [space].
-_AFTER_PRETRAINING = ("epochs", "learning_rate", "n_random", "stages", "distillation", "label_weight")
+_AFTER_PRETRAINING = (
+    "epochs",
+    "learning_rate",
+    "n_random",
+    "stages",
+    "distillation",
+    "label_weight",
+    "mixup",
+)
 
 
 def save_pretrained(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from supernet.architecture import Architecture
 from supernet.compute import Compute
 from supernet.elastic import ElasticNetwork
 from supernet.errors import OvnasError
+from supernet.mixup import Labels, mixed
 from supernet.space import Space
 from supernet.study import StageSection, TrainSection
 from supernet.training import Step
@@ -105,12 +107,14 @@ def teacher_step(
 ) -> Step:
     """Trains one module towards the teacher's probabilities, and with a smaller weight its labels."""
 
-    def step(x: Tensor, labels: Tensor, _rng: np.random.Generator) -> Tensor:
+    def step(x: Tensor, labels: Tensor, rng: np.random.Generator) -> Tensor:
+        x, answers = mixed(x, labels, section.mixup, rng)
         with torch.no_grad(), compute.autocast():
             wanted = teacher(x.clone()).float().softmax(1)  # it may write into its input
         with compute.autocast():
             logits = module(x).float()
-        loss = F.cross_entropy(logits, wanted) + section.label_weight * _label_loss(logits, labels)
+        hard = answers.loss(partial(_label_loss, logits))
+        loss = F.cross_entropy(logits, wanted) + section.label_weight * hard
         torch.autograd.backward(loss)
         return loss.detach()
 
@@ -133,12 +137,14 @@ def sandwich_step(
     """
     in_place = section.distillation == "in-place"
 
-    def loss_of(logits: Tensor, labels: Tensor, wanted: Tensor | None) -> Tensor:
+    def loss_of(logits: Tensor, answers: Labels, wanted: Tensor | None) -> Tensor:
         if wanted is None:
-            return _label_loss(logits, labels, section.label_smoothing)
-        return F.cross_entropy(logits, wanted) + section.label_weight * _label_loss(logits, labels)
+            return answers.loss(partial(_label_loss, logits, smoothing=section.label_smoothing))
+        hard = answers.loss(partial(_label_loss, logits))
+        return F.cross_entropy(logits, wanted) + section.label_weight * hard
 
     def step(x: Tensor, labels: Tensor, rng: np.random.Generator) -> Tensor:
+        x, answers = mixed(x, labels, section.mixup, rng)
         wanted = None
         if section.distillation == "teacher" and teacher is not None:
             with torch.no_grad(), compute.autocast():
@@ -149,7 +155,7 @@ def sandwich_step(
         for index, architecture in enumerate(sandwich):
             with network.activated(architecture), compute.autocast(), _as_a_student(network, index > 0):
                 logits = network(x).float()
-            loss = loss_of(logits, labels, wanted)
+            loss = loss_of(logits, answers, wanted)
             torch.autograd.backward(loss / len(sandwich))
             total += loss.detach() / len(sandwich)
             if in_place and index == 0:

@@ -113,8 +113,9 @@ class TrainSection:
     and `learning_rate` with everything open. A step trains the largest, the smallest and `n_random`
     random sub-networks. `distillation`: who says what they shall answer, the pre-trained "teacher" or,
     "in-place", the largest; `label_weight` is the labels' beside that, not smoothed, for the teacher is.
+    `mixup`: how strongly images are mixed, but in pre-training (`supernet.mixup`).
     `warm_up_epochs`: a tenth of a stage at most. `max_gradient_norm` and `ema_decay` (of averaged weights):
-    0 is off. `precision`: "auto" takes what is faster here.
+    0 is off, of `mixup` too. `precision`: "auto" takes what is faster here.
     """
 
     pretrain_epochs: int = 20
@@ -128,6 +129,7 @@ class TrainSection:
     distillation: Literal["teacher", "in-place", "none"] = "teacher"
     label_weight: float = 0.5
     label_smoothing: float = 0.1
+    mixup: float = 0.0
     warm_up_epochs: float = 1.0
     max_gradient_norm: float = 5.0
     ema_decay: float = 0.0

@@ -22,6 +22,7 @@ _LEAST: dict[str, dict[str, float]] = {
         "batch_size": 2,
         "n_random": 0,
         "label_weight": 0,
+        "mixup": 0,
         "weight_decay": 0,
         "warm_up_epochs": 0,
         "max_gradient_norm": 0,

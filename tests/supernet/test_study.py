@@ -129,6 +129,7 @@ def test_a_wrong_file_is_refused_with_one_line(text, parts):
         ("train", "n_random = -1", "[train] n_random"),
         ("train", "learning_rate = 0.0", "[train] learning_rate must be > 0, but is 0.0"),
         ("train", "label_smoothing = 1.0", "[train] label_smoothing"),
+        ("train", "mixup = -0.1", "[train] mixup must be >= 0"),
         ("train", "label_weight = -0.5", "[train] label_weight"),
         ("train", "stages = [{open = ['depth'], epochs = 0, learning_rate = 0.1}]", "[[train.stages]]"),
         ("target", "threads = -1", "[target] threads"),
