@@ -75,13 +75,13 @@ def trained_by(study: Study) -> dict[str, str]:
 
 
 def recipe_note(value: dict[str, Any]) -> str:
-    """Says so where a result is of a super-network as it was trained before."""
+    """Says so where a result is of a super-network that was trained by other settings than the study's."""
     if "trained_by" in value:
         is_earlier = trained_by(Study.load(value["study"]))["trained_by"] != value["trained_by"]
     else:
         since = _RECIPES_SINCE.get(value.get("study", ""), _RECIPE_SINCE)
         is_earlier = str(value.get("date", "now")) < since
-    return ", trained by an earlier recipe" if is_earlier else ""
+    return ", trained by another recipe" if is_earlier else ""
 
 
 def is_without_biases(path: Path) -> bool:

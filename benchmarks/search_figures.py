@@ -63,6 +63,7 @@ def whole_line(value: dict[str, Any], name: str) -> str:
 
 _NOTES = {
     "-first-": ", measured first (finalists of the front alone; the anchor alone told the machine's speed)",
+    "-mixup-": " (one stage of 9 epochs at 0.02 with mixup of 0.3, in place of three of 31)",
     "-second-": ", measured second (profiled networks nearly all of middle size)",
     "-narrow-": ", measured first (profiled networks nearly all of middle size; intervals of the predictor "
     "alone, without what networks have drifted)",
