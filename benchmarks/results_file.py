@@ -23,6 +23,15 @@ _RECIPE_SINCE = "2026-11-27"
 _RECIPES_SINCE = {"cifar10": "2026-11-28"}
 # Keys of studies that the first results did not know; where they are off, nothing has changed.
 _LATER_KEYS = (("train", "mixup", 0.0),)
+# What tells two files of one study, machine and benchmark apart, by a part of the file's name.
+_NOTES = {
+    "-first-": ", measured first (finalists of the front alone; the anchor alone told the machine's speed)",
+    "-mixup-": ", with mixup and from a lower rate, for fewer epochs",
+    "-second-": ", measured second (profiled networks nearly all of middle size)",
+    "-narrow-": ", measured first (profiled networks nearly all of middle size; intervals of the predictor "
+    "alone, without what networks have drifted)",
+    "-wide-": ", measured second (the first one's networks again; intervals with what they have drifted)",
+}
 _OF_SPEED = (
     "end_to_end",
     "repeatability",
@@ -82,6 +91,11 @@ def recipe_note(value: dict[str, Any]) -> str:
         since = _RECIPES_SINCE.get(value.get("study", ""), _RECIPE_SINCE)
         is_earlier = str(value.get("date", "now")) < since
     return ", trained by another recipe" if is_earlier else ""
+
+
+def order_note(name: str) -> str:
+    """What tells two files of one study, machine and day apart; `name` is the file's."""
+    return next((note for part, note in _NOTES.items() if part in name), "")
 
 
 def is_without_biases(path: Path) -> bool:

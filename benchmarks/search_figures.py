@@ -11,6 +11,7 @@ from results_file import (
     lacks_biases,
     link,
     machine_text,
+    order_note,
     read,
     recipe_note,
     results,
@@ -59,21 +60,6 @@ def whole_line(value: dict[str, Any], name: str) -> str:
     if picture.is_file():
         lines += ["", f"![Accuracy over latency of {value['study']}](benchmarks/results/{picture.name})"]
     return "\n".join([*lines, "", told(value)])
-
-
-_NOTES = {
-    "-first-": ", measured first (finalists of the front alone; the anchor alone told the machine's speed)",
-    "-mixup-": " (one stage of 9 epochs at 0.02 with mixup of 0.3, in place of three of 31)",
-    "-second-": ", measured second (profiled networks nearly all of middle size)",
-    "-narrow-": ", measured first (profiled networks nearly all of middle size; intervals of the predictor "
-    "alone, without what networks have drifted)",
-    "-wide-": ", measured second (the first one's networks again; intervals with what they have drifted)",
-}
-
-
-def order_note(name: str) -> str:
-    """What tells two files of one study, machine and day apart; `name` is the file's."""
-    return next((note for part, note in _NOTES.items() if part in name), "")
 
 
 def minutes_text(value: dict[str, Any]) -> str:

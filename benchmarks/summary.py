@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from results_file import cpu_text, is_without_biases, read, recipe_note, results, where
-from search_figures import chosen_within, minutes_text, order_note, runs_text, speedup_text, told
+from results_file import cpu_text, is_without_biases, order_note, read, recipe_note, results, where
+from search_figures import chosen_within, minutes_text, runs_text, speedup_text, told
 from zoo_figures import models_tried
 
 from search.comparison import COPIES
@@ -20,16 +20,16 @@ NOISY = 0.02  # of a ceiling, as the README says
 
 
 def summary() -> str:
-    """One line a benchmark and machine, those with VNNI first; the other figures are in docs/FIGURES.md, and
-    those of earlier recipes and earlier ways to measure where the same machine has newer ones."""
+    """One line a benchmark and machine, those with VNNI first. The other figures are in docs/FIGURES.md; so
+    are those of another recipe or an earlier way to measure, where the same machine has the study's own."""
     lines = []
     for name, tell in _LINES:
         paths = results(name)
-        renewed = {_cpu(path) for path in paths if not _is_earlier(path)}
+        current = {_like(path) for path in paths if not _is_aside(path)}
         for path in paths:
-            value, cpu = read(path), _cpu(path)
-            if _is_earlier(path) and cpu in renewed:
+            if _is_aside(path) and _like(path) in current:
                 continue
+            value, cpu = read(path), _cpu(path)
             star = "\\*" if is_without_biases(path) else ""
             link = f"[file]({where(path)})"
             note = order_note(path.name)
@@ -42,7 +42,11 @@ def _cpu(path: Path) -> str:
     return cpu_text(value) if "machine" in value else ""
 
 
-def _is_earlier(path: Path) -> bool:
+def _like(path: Path) -> tuple[str, bool]:
+    return _cpu(path), "-finetuned-" in path.name
+
+
+def _is_aside(path: Path) -> bool:
     return bool(recipe_note(read(path)) or order_note(path.name))
 
 

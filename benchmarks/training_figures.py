@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from results_file import link, recipe_note
+from results_file import link, order_note, recipe_note
 
 __all__ = ["accuracies", "alone", "given", "strategies"]
 
@@ -16,7 +16,7 @@ def accuracies(value: dict[str, Any], name: str) -> str:
     found = value["accuracy"]
     largest = found["largest"]["macs"]
     lines = [
-        f"The super-network of `{value['study']}`{recipe_note(value)}: FP32 accuracy on "
+        f"The super-network of `{value['study']}`{recipe_note(value)}{order_note(name)}: FP32 accuracy on "
         f"{value['n_images']['test']:,} test images, BatchNorm statistics re-estimated on "
         f"{value['batchnorm_samples']} images or not, in "
         f"brackets on validation images ({link(name)}):",

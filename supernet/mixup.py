@@ -37,7 +37,8 @@ def mixed(images: Tensor, labels: Tensor, strength: float, rng: np.random.Genera
     """Each image of shape (B, C, H, W) with a share of the one that stands as far from the end of the batch.
 
     The share is one for the batch, drawn from the beta distribution with `strength` as both its parameters:
-    1 is uniform, 0.2 seldom mixes much, 0 leaves the images as they are.
+    1 is uniform, 0.2 seldom mixes much, 0 leaves the images as they are. Of several processes each mixes its
+    own part of a batch.
     """
     if not strength:
         return images, Labels(labels)

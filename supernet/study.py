@@ -113,7 +113,7 @@ class TrainSection:
     and `learning_rate` with everything open. A step trains the largest, the smallest and `n_random`
     random sub-networks. `distillation`: who says what they shall answer, the pre-trained "teacher" or,
     "in-place", the largest; `label_weight` is the labels' beside that, not smoothed, for the teacher is.
-    `mixup`: how strongly images are mixed, but in pre-training (`supernet.mixup`).
+    `mixup`: how strongly images are mixed (`supernet.mixup`); in pre-training they are not.
     `warm_up_epochs`: a tenth of a stage at most. `max_gradient_norm` and `ema_decay` (of averaged weights):
     0 is off, of `mixup` too. `precision`: "auto" takes what is faster here.
     """

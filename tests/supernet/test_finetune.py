@@ -9,7 +9,7 @@ import openvino as ov
 import pytest
 import torch
 
-from supernet import Study, finetune, train
+from supernet import Study, finetune
 from supernet.checkpoint import (
     digest,
     finetuned_int8_card,
@@ -24,15 +24,9 @@ from supernet.training import accuracy
 
 
 @pytest.fixture(scope="module")
-def trained(write_study, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finetune")
-    options = [
-        "--study",
-        str(write_study(folder, train="batch_size = 128")),
-        "--runs-dir",
-        str(folder / "runs"),
-    ]
-    assert train.main(options) == 0
+def trained(trained):
+    """The tiny study's super-network, read back too."""
+    folder, options = trained
     loaded = Study.load(options[1])
     network, _ = load_supernet(loaded, folder / "runs/tiny/supernet")
     return folder, options, loaded, network
