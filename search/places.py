@@ -8,13 +8,14 @@ from search.objectives import OBJECTIVES
 from search.outcome import Finalist, Network, Outcome
 from search.problem import Candidate
 
-__all__ = ["LOG_FROM", "Z95", "Places"]
+__all__ = ["LATENCY", "LOG_FROM", "Z95", "Places"]
 
 Z95 = 1.96
 # The upper end of an axis of accuracies, in per cent: room for a mark at 100.
 MOST = 100.6
 # From so wide a range of costs on, their axis is logarithmic.
 LOG_FROM = 4.0
+LATENCY = "latency, ms (at the machine's speed when it was profiled)"
 # By objective: its axis, on which a figure is divided by a million.
 SIZES = {"macs": "million MACs", "parameters": "million parameters", "model_size": "INT8 weights, MB"}
 
@@ -30,7 +31,7 @@ class Places:
         self.known = {str(c.architecture): c for c in candidates}
         sizes = [name for name in outcome.objectives if name in SIZES]
         self.is_latency = not sizes or bool({"latency", "throughput"} & set(outcome.objectives))
-        self.cost_label = "latency, ms" if self.is_latency else SIZES[sizes[0]]
+        self.cost_label = LATENCY if self.is_latency else SIZES[sizes[0]]
         self._figure = "" if self.is_latency else OBJECTIVES[sizes[0]].figure
 
     def cost(self, candidate: Candidate) -> float:
@@ -71,11 +72,18 @@ class Places:
         return "top-1 accuracy, %" if self.outcome.is_accuracy else self.outcome.quality
 
     def limits(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Of the picture that shows all finalists and the baseline."""
+        """Of the picture that shows all finalists with their intervals, and the baseline."""
         points = [self.baseline]
         for one in self.outcome.finalists:
             points += [self.predicted(one), self.measured(one)]
         xs, ys = [x for x, _ in points], [y for _, y in points if y is not None] or [0.0, 1.0]
+        if self.is_latency:
+            for one in self.outcome.finalists:
+                xs += [
+                    end / 1e3
+                    for ends in (one.interval_us, one.measured_then_interval_us)
+                    for end in ends or ()
+                ]
         error = max((f.top1_int8_se or 0.0 for f in self.outcome.finalists), default=0.0)
         margin = max(0.18 * (max(ys) - min(ys)), 100 * Z95 * error if self.outcome.is_accuracy else 0.0)
         margin = margin or 0.05 * max(map(abs, ys)) or 1.0

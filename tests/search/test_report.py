@@ -15,7 +15,7 @@ import pytest
 from search.csv_files import NOT_MEASURED, write_candidates
 from search.outcome import Outcome
 from search.pictures import front_picture, overview_picture
-from search.places import Places
+from search.places import LATENCY, Places
 from search.report import main, read_candidates
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -254,8 +254,8 @@ def test_a_browser_paints_the_front(page, tmp_path, width):
 @pytest.mark.parametrize(
     ("objectives", "axis"),
     [
-        ("accuracy,latency", "latency, ms"),
-        ("accuracy,throughput,macs", "latency, ms"),
+        ("accuracy,latency", LATENCY),
+        ("accuracy,throughput,macs", LATENCY),
         ("accuracy,macs", "million MACs"),
         ("model_size,accuracy", "INT8 weights, MB"),
         ("macs,parameters", "million MACs"),
@@ -268,7 +268,12 @@ def test_the_front_is_drawn_over_what_was_searched_for(found, objectives, axis):
         (axes,) = draw(outcome, found.candidates, found.front).axes
         assert axes.get_xlabel() == axis
     places = Places(outcome, found.candidates)
-    if axis != "latency, ms":
+    if axis == LATENCY:
+        (left, right), _ = places.limits()
+        intervals = [i for f in outcome.finalists for i in (f.interval_us, f.measured_then_interval_us) if i]
+        assert intervals
+        assert all(left < end / 1e3 < right for ends in intervals for end in ends)
+    else:
         one, candidate = outcome.finalists[0], found.chosen[0]
         assert places.predicted(one)[0] == places.cost(candidate)
         size = one.macs if axis == "million MACs" else one.model_bytes
