@@ -30,15 +30,15 @@ TEST_BATCH = "test_batch.bin"
 VALIDATION_SHARE = 0.1
 
 
-def load_cifar10(root: Path) -> tuple[PixelImages, PixelImages, PixelImages, int]:
-    """Training, validation and test images, and the number of classes. Raises OvnasError for a folder
+def load_cifar10(root: Path, side: int = SIDE) -> tuple[PixelImages, PixelImages, PixelImages, int]:
+    """Training, validation and test images, resized to `side` px, and the number of classes. Raises OvnasError for a folder
     that is not as it must be, naming the file."""
     if not root.is_dir():
         raise OvnasError(f"[data] path must be the folder of CIFAR-10, but there is no {root}")
     for folder in (root, root / "cifar-10-batches-bin"):
         if (folder / TEST_BATCH).is_file():
             parts = _binary(folder)
-            return *_split(*parts), 10
+            return *_split(*parts, side), 10
     if any(p.name in ("data_batch_1", "cifar-10-batches-py") for p in root.iterdir()):
         raise OvnasError(
             f"{root} holds the Python version of CIFAR-10, whose pickles are not read; take the binary "
@@ -47,11 +47,11 @@ def load_cifar10(root: Path) -> tuple[PixelImages, PixelImages, PixelImages, int
     test = next((name for name in ("test", "val") if (root / name).is_dir()), "test")
     classes = class_folders(root, ("train", test))
     files = {split: [image_files(root / split / name) for name in classes] for split in ("train", test)}
-    return *_split(*_decoded(root, files["train"], files[test])), len(classes)
+    return *_split(*_decoded(root, files["train"], files[test]), side), len(classes)
 
 
 def _split(
-    train: Pixels, labels: Labels, test: Pixels, test_labels: Labels
+    train: Pixels, labels: Labels, test: Pixels, test_labels: Labels, side: int
 ) -> tuple[PixelImages, PixelImages, PixelImages]:
     validates = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
@@ -59,7 +59,7 @@ def _split(
         validates[own[len(own) - max(1, round(VALIDATION_SHARE * len(own))) :]] = True
 
     def images(pixels: Pixels, labels: Labels) -> PixelImages:
-        return PixelImages(torch.from_numpy(pixels), torch.from_numpy(labels))
+        return PixelImages(torch.from_numpy(pixels), torch.from_numpy(labels), side)
 
     return (
         images(train[~validates], labels[~validates]),

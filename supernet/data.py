@@ -225,10 +225,10 @@ def _digits(_section: DataSection, shape: tuple[int, int, int]) -> Splits:
     return Splits(ShiftedImages(*train), TensorDataset(*validation), TensorDataset(*test), n_classes=10)
 
 
-def _cifar10(section: DataSection, _shape: tuple[int, int, int]) -> Splits:
+def _cifar10(section: DataSection, shape: tuple[int, int, int]) -> Splits:
     from supernet.cifar10 import load_cifar10
 
-    return Splits(*load_cifar10(data_path(section)))
+    return Splits(*load_cifar10(data_path(section), shape[1]))
 
 
 def _folder(section: DataSection, shape: tuple[int, int, int]) -> Splits:

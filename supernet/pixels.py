@@ -39,34 +39,36 @@ def resized(images: Tensor, side: int) -> Tensor:
 
 
 class PixelImages(Dataset[Batch]):
-    """Small images as uint8 of shape (n, 3, H, W), and their labels.
+    """Small images as uint8 of shape (n, 3, H, W), and their labels; given at `side` x `side` px, or in their
+    own size.
 
-    Augmented by a random crop out of the normalised image with 4 px of zeros around it, a horizontal flip
+    Augmented, before they are resized, by a random crop out of the normalised image with 4 px of zeros around it, a horizontal flip
     (He et al. 2016, section 4.2) and zeros in a square of 8 px ("cutout", DeVries & Taylor 2017).
     """
 
-    def __init__(self, pixels: Tensor, labels: Tensor) -> None:
+    def __init__(self, pixels: Tensor, labels: Tensor, side: int | None = None) -> None:
         self.pixels, self.labels = pixels, labels
+        self.side = pixels.shape[2] if side is None else side
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, index: int) -> Batch:
-        return normalised(self.pixels[index]), self.labels[index]
+        return self._sized(normalised(self.pixels[index])[None])[0], self.labels[index]
 
     def plain(self, indices: Indices) -> Batch:
-        """These images as they are, shape (B, 3, H, W)."""
-        chosen = torch.from_numpy(indices)
-        return normalised(self.pixels[chosen]), self.labels[chosen]
+        """These images without augmentation, shape (B, 3, side, side)."""
+        x, labels = self._chosen(indices)
+        return self._sized(x), labels
 
     def augmented(self, indices: Indices, rng: np.random.Generator, part: slice) -> Batch:
-        """The `part` of a batch as it is trained on, shape (B, 3, H, W), channels last in memory."""
+        """The `part` of a batch as it is trained on, shape (B, 3, side, side), channels last in memory."""
         B = len(indices)
         flips = torch.from_numpy(rng.random(B) < 0.5)[part]
         corners = torch.from_numpy(rng.integers(0, 2 * CROP_PADDING + 1, (2, B)))[:, part]
-        side = self.pixels.shape[2]
-        holes = torch.from_numpy(rng.integers(0, side - CUTOUT + 1, (2, B)))[:, part]
-        x, labels = self.plain(indices[part])
+        last = self.pixels.shape[2] - CUTOUT
+        holes = torch.from_numpy(rng.integers(0, last + 1, (2, B)))[:, part]
+        x, labels = self._chosen(indices[part])
         x[flips] = x[flips].flip(-1)
         padded = F.pad(x, (CROP_PADDING,) * 4)
         rows = corners[0, :, None] + torch.arange(x.shape[2])
@@ -75,7 +77,14 @@ class PixelImages(Dataset[Batch]):
         cropped = padded[images, :, rows[:, :, None], columns[:, None, :]]  # (B, H, W, 3)
         hole = torch.arange(CUTOUT)
         cropped[images, (holes[0, :, None] + hole)[:, :, None], (holes[1, :, None] + hole)[:, None, :]] = 0
-        return cropped.permute(0, 3, 1, 2), labels
+        return self._sized(cropped.permute(0, 3, 1, 2)), labels
+
+    def _chosen(self, indices: Indices) -> Batch:
+        chosen = torch.from_numpy(indices)
+        return normalised(self.pixels[chosen]), self.labels[chosen]
+
+    def _sized(self, x: Tensor) -> Tensor:
+        return resized(x, self.side)
 
 
 class ShiftedImages(TensorDataset):

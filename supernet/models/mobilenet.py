@@ -99,6 +99,11 @@ def mobilenet_v2(n_classes: int = 1000) -> MobileNetV2:
     return MobileNetV2(n_classes=n_classes)
 
 
+def mobilenet_v2_cifar10() -> MobileNetV2:
+    """MobileNetV2 of width 1.0 for ten classes."""
+    return mobilenet_v2(n_classes=10)
+
+
 def mobilenet_v2_32px(n_classes: int = 10) -> MobileNetV2:
     """MobileNetV2 of width 1.0 for images of 32 px: maps of 32 px behind the stem and of 4 px at the end,
     44 million MACs. The weights are those of `mobilenet_v2`, whose checkpoints it can start from."""
