@@ -46,6 +46,12 @@ def test_the_last_tenth_of_each_class_validates(folder):
     assert torch.equal(train[3][0], normalised(train.pixels[3]))
 
 
+def test_images_come_at_the_side_that_is_asked_for(folder):
+    for split in load_cifar10(folder, side=48)[:3]:
+        assert split[0][0].shape == (3, 48, 48)
+        assert split.pixels.shape[2:] == (32, 32)
+
+
 def test_images_are_decoded_once(folder, home, monkeypatch):
     first = load_cifar10(folder)
     (cache,) = (home / "ovnas").iterdir()

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from supernet import OvnasError
 from supernet.data import SOURCES, SPLITS, Splits, batches, load_splits, take, training_batches
-from supernet.pixels import PixelImages, ShiftedImages, normalised
+from supernet.pixels import PixelImages, ShiftedImages, normalised, resized
 from tests.supernet.image_studies import study, write_images
 
 
@@ -281,6 +281,21 @@ def test_cifar_crops_flips_and_blanks_a_square():
     sides = [(bottom - top, right - left) for top, bottom, left, right in squares]
     assert max(map(max, sides)) == 8
     assert sides.count((8, 8)) > 100  # in the others, zeros around the image are part of it
+
+
+def test_small_images_are_enlarged_after_augmentation():
+    generator = np.random.default_rng(1)
+    pixels = torch.from_numpy(generator.integers(0, 256, (8, 3, 32, 32), dtype=np.uint8))
+    small, large = PixelImages(pixels, torch.arange(8)), PixelImages(pixels, torch.arange(8), side=96)
+    every = np.arange(8)
+    for one, other in (
+        (small.plain(every), large.plain(every)),
+        tuple(data.augmented(every, np.random.default_rng(0), slice(2, 6)) for data in (small, large)),
+    ):
+        assert other[0].shape[2:] == (96, 96)
+        assert torch.equal(other[0], resized(one[0], 96))
+        assert torch.equal(one[1], other[1])
+    assert torch.equal(large[3][0], large.plain(every)[0][3])
 
 
 @pytest.mark.parametrize(
