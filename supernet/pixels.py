@@ -42,8 +42,9 @@ class PixelImages(Dataset[Batch]):
     """Small images as uint8 of shape (n, 3, H, W), and their labels; given at `side` x `side` px, or in their
     own size.
 
-    Augmented, before they are resized, by a random crop out of the normalised image with 4 px of zeros around it, a horizontal flip
-    (He et al. 2016, section 4.2) and zeros in a square of 8 px ("cutout", DeVries & Taylor 2017).
+    Augmented, before they are resized, by a random crop out of the normalised image with 4 px of zeros around
+    it, a horizontal flip (He et al. 2016, section 4.2) and zeros in a square of 8 px ("cutout", DeVries &
+    Taylor 2017).
     """
 
     def __init__(self, pixels: Tensor, labels: Tensor, side: int | None = None) -> None:
