@@ -31,8 +31,8 @@ VALIDATION_SHARE = 0.1
 
 
 def load_cifar10(root: Path, side: int = SIDE) -> tuple[PixelImages, PixelImages, PixelImages, int]:
-    """Training, validation and test images, resized to `side` px, and the number of classes. Raises OvnasError
-    for a folder that is not as it must be, naming the file."""
+    """Training, validation and test images, resized to `side` px, and the number of classes. Raises
+    OvnasError for a folder that is not as it must be, naming the file."""
     if not root.is_dir():
         raise OvnasError(f"[data] path must be the folder of CIFAR-10, but there is no {root}")
     for folder in (root, root / "cifar-10-batches-bin"):
