@@ -25,7 +25,7 @@ _RECIPES_SINCE = {"cifar10": "2026-11-28"}
 _LATER_KEYS = (("train", "mixup", 0.0),)
 # What tells two files of one study, machine and benchmark apart, by a part of the file's name.
 _NOTES = {
-    "-32px-": ", at 32 px, by the study as it was until 2026-11-28",
+    "-96px-": ", images enlarged to 96 px, for fewer epochs",
     "-first-": ", measured first (finalists of the front alone; the anchor alone told the machine's speed)",
     "-mixup-": ", with mixup and from a lower rate, for fewer epochs",
     "-second-": ", measured second (profiled networks nearly all of middle size)",
