@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernet import cli
-from supernet.heap import keep_freed_memory
 from supernet.study import Study
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--learning-rate", type=float, help="default: 0.01, with --int8 0.001")
     parser.add_argument("--int8", action="store_true", help="quantisation-aware, to an OpenVINO model")
     parser.add_argument("--force", action="store_true", help="go on over an earlier result")
-    keep_freed_memory()
     return cli.run(finetune, parser.parse_args(argv))
 
 

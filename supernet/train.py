@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernet import cli
-from supernet.heap import keep_freed_memory
 from supernet.study import Study
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="go on with an interrupted training (as is done anyway), and do not start a new one",
     )
-    keep_freed_memory()
     return cli.run(train, parser.parse_args(argv))
 
 
