@@ -13,6 +13,7 @@ from search_figures import (
     predictor_choice,
     published_ratios,
     search_efficiency,
+    spread_note,
     whole_line,
     within_macs,
 )
@@ -86,7 +87,11 @@ def updated(text: str) -> str:
         results("end_to_end-digits"), key=lambda p: (is_without_biases(p), bool(recipe_note(read(p))))
     )
     parts = [whole_line(read(path), path.name) for path in lines[:1]]
-    parts += [summary(), *filter(None, [biases_note("\\* "), coverage_note()])]
+    parts += [
+        *filter(None, [spread_note("digits")]),
+        summary(),
+        *filter(None, [biases_note("\\* "), coverage_note()]),
+    ]
     return "\n".join([f"{head}{BEGIN}", "\n\n".join(parts), f"{END}{tail}"])
 
 

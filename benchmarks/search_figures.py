@@ -29,6 +29,7 @@ __all__ = [
     "published_ratios",
     "search_efficiency",
     "speedup_text",
+    "spread_note",
     "told",
     "whole_line",
     "within_macs",
@@ -90,13 +91,14 @@ def _tuned(one: dict[str, Any]) -> str:
 def told(value: dict[str, Any]) -> str:
     """The fastest within one point and within the standard error, and how true the predictions were."""
     search, has_biases = value["search"], not lacks_biases(value)
-    found, base = [one["measured"] for one in search["finalists"]], search["baseline"]["top1_int8"]
+    found = [one["measured"] for one in search["finalists"]]
     parts = []
 
     def fastest(what: str, allowed: Callable[[dict[str, Any]], float]) -> None:
-        kept = [m for m in found if base - m["top1_int8"] <= allowed(m) + 1e-9]
-        best = max(kept, key=lambda m: m["speedup"], default=None)
+        best = _fastest(search, allowed)
         found_text = "no finalist" if best is None else speedup_text(best, search) + change_text(best)
+        if best is not None and _is_in_doubt(best, search):
+            found_text += ", which is not faster beyond the noise"
         parts.append(f"with {what}, {found_text}")
 
     fastest("at most one point of INT8 accuracy lost", lambda m: 0.01)
@@ -119,6 +121,30 @@ def told(value: dict[str, Any]) -> str:
         parts.append("intervals of this early file came from too few compiled copies and are left out")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def spread_note(study: str) -> str:
+    """What the study's searches found within one point, from the least to the most; nothing for one file.
+    Those with fine-tuned finalists are left out, for they were given more."""
+    paths = [path for path in results(f"end_to_end-{study}") if "-finetuned-" not in path.name]
+    best = [_fastest(read(path)["search"], lambda m: 0.01) for path in paths]
+    found = sorted(one["speedup"] for one in best if one)
+    if len(paths) < 2 or not found:
+        return ""
+    least = f"{found[0]:.2f}x" if all(best) else "no finalist"
+    return (
+        "What a search finds within one point differs from one training, collection and search to the next, "
+        f"for few test images decide: in {len(paths)} files of `{study}`, of all machines and of earlier recipes "
+        f"too, it is {least} to {found[-1]:.2f}x ([each of them](docs/FIGURES.md#the-whole-line))."
+    )
+
+
+def _fastest(search: dict[str, Any], allowed: Callable[[dict[str, Any]], float]) -> dict[str, Any] | None:
+    """Figures of the fastest finalist that loses no more INT8 accuracy than it is allowed."""
+    base = search["baseline"]["top1_int8"]
+    measured = [one["measured"] for one in search["finalists"]]
+    kept = [m for m in measured if base - m["top1_int8"] <= allowed(m) + 1e-9]
+    return max(kept, key=lambda m: m["speedup"], default=None)
 
 
 def change_text(measured: dict[str, Any]) -> str:
@@ -148,9 +174,19 @@ def _top1(measured: dict[str, Any]) -> str:
 def speedup_text(found: dict[str, Any], how: dict[str, Any]) -> str:
     """With its interval. Early files do not say of how many compiled copies, which were one or three: theirs
     are too narrow, and left out."""
-    low, high = found.get("speedup_interval") or found.get("interval") or (None, None)
-    has_interval = how.get("copies", 1) >= COPIES and low is not None
-    return f"{found['speedup']:.2f}x" + (f" ({low:.2f} to {high:.2f})" if has_interval else "")
+    ends = _interval(found, how)
+    return f"{found['speedup']:.2f}x" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
+
+
+def _interval(found: dict[str, Any], how: dict[str, Any]) -> tuple[float, float] | None:
+    ends = found.get("speedup_interval") or found.get("interval")
+    return (ends[0], ends[1]) if ends and how.get("copies", 1) >= COPIES else None
+
+
+def _is_in_doubt(found: dict[str, Any], how: dict[str, Any]) -> bool:
+    """Whether the interval of a speed-up does not say that it is one."""
+    ends = _interval(found, how)
+    return ends is not None and ends[0] <= 1
 
 
 def _error(one: dict[str, Any], search: dict[str, Any]) -> float:

@@ -276,7 +276,7 @@ _NORMALISED = "RGB, scaled to 0..1, minus ({}), divided by ({})".format(
 # What is done to an image before a network sees it.
 PREPROCESSING = {
     "digits": "8 x 8 px of 0..16, divided by 16, minus 0.3, bilinear to the input, in each channel",
-    "cifar10": _NORMALISED,
+    "cifar10": f"{_NORMALISED}, bilinear to the input (of 32 px: as it is)",
     "folder": "short side to 8/7 of the input (bilinear), centre crop (of the input's own size: neither), "
     + _NORMALISED,
     "custom": "as the study's [data] factory gives it",

@@ -68,6 +68,8 @@ def pretrain(
         was_trained = is_trained(model) and not kept.origin["start_from"]
         if kept.load(model, study):
             out.print("going on with the pre-trained model of an earlier start")
+            if not keeper.has_kept:
+                keeper.log.read(n_stages=0)
         else:
             if was_trained and not keeper.has_kept:
                 out.print(

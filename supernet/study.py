@@ -54,7 +54,8 @@ DATA_VARIABLE = "OVNAS_DATA"
 class DataSection:
     """`name` is the source of the images.
 
-    "digits": embedded. "cifar10": `path` holds {train,test}/class/ or the binary batches. "folder":
+    "digits": embedded. "cifar10": `path` holds {train,test}/class/ or the binary batches; its images are
+    resized to [model] input_shape, after augmentation. "folder":
     `path` holds {train,validation,test}/class/. "custom": `factory`, "package.module:function", returns
     `supernet.data.Splits`. An empty `path` is taken from the environment variable OVNAS_DATA.
     `workers`: processes that decode images (-1: one a CPU, four at most, and none for "custom"; 0: none).

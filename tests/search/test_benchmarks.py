@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -95,12 +97,39 @@ def test_the_best_finalists_are_told_with_their_uncertainty(figures, found):
     measured = search["finalists"][1]["measured"]
     measured |= {"top1_int8_change": -0.009, "top1_int8_change_se": 0.0055}
     assert "4.00x (3.90 to 4.10) at -0.90 ± 0.55 points" in figures.told({**head, "search": search})
+    assert "not faster" not in figures.told({**head, "search": search})
+    measured["speedup_interval"] = [0.9, 4.1]
+    assert "± 0.55 points, which is not faster beyond the noise;" in figures.told({**head, "search": search})
     search["constraints"] = {"max_accuracy_drop": 1.0}
     text = figures.whole_line({**head, "search": search, "steps_s": {"search": 90}}, "a-first-b.json")
     assert "; asked for: `--max-accuracy-drop 1`:" in text
     assert ", measured first (" in text
     early = {**head, "date": "2026-11-24", "search": search, "steps_s": {"train": 60, "search": 90}}
     assert "on the mean (they came from networks without biases" in figures.whole_line(early, "a.json")
+
+
+def test_the_best_of_several_searches_does_not_stand_alone(figures, monkeypatch, tmp_path):
+    def write(name: str, *finalists: tuple[float, float]) -> Path:
+        measured = [{"measured": {"top1_int8": top1, "speedup": speedup}} for top1, speedup in finalists]
+        path = tmp_path / name
+        value = {"search": {"baseline": {"top1_int8": 0.9}, "finalists": measured}}
+        path.write_text(json.dumps(value), encoding="utf-8")
+        return path
+
+    paths = [
+        write("end_to_end-s-a.json", (0.895, 3.0), (0.85, 9.0)),
+        write("end_to_end-s-finetuned-a.json", (0.9, 20.0)),
+    ]
+    monkeypatch.setattr(figures, "results", lambda name: paths)
+    assert not figures.spread_note("s")
+    paths.append(write("end_to_end-s-b.json", (0.892, 7.0), (0.9, 1.5)))
+    assert "in 2 files of `s`, of all machines and of earlier recipes too, it is 3.00x to 7.00x" in (
+        figures.spread_note("s")
+    )
+    paths.append(write("end_to_end-s-c.json", (0.8, 8.0)))
+    assert "in 3 files of `s`, of all machines and of earlier recipes too, it is no finalist to 7.00x" in (
+        figures.spread_note("s")
+    )
 
 
 @pytest.mark.parametrize(

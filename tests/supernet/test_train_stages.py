@@ -46,6 +46,19 @@ def test_a_killed_training_goes_on_to_the_same_result(staged, write_study, tmp_p
     assert not (tmp_path / "runs/tiny/supernet" / train.STATE).exists()
 
 
+def test_the_log_keeps_a_pre_training_for_other_stages(staged, write_study, tmp_path, monkeypatch):
+    options = staged_study(write_study, tmp_path)
+    killed_after(monkeypatch, 14, options)
+    (tmp_path / "runs/tiny/supernet" / train.STATE).unlink()
+    file = tmp_path / "tiny.toml"
+    text = file.read_text()
+    file.write_text(text.replace('{open = ["depth"], epochs = 2', '{open = ["depth"], epochs = 1'))
+    assert train.main(options) == 0
+    phases = [row["phase"] for row in rows(tmp_path)]
+    assert phases == ["pre-training"] * 2 + ["stage 1 (depth)"] + ["stage 2 (depth, width)"] * 2
+    assert rows(tmp_path)[:2] == rows(staged)[:2]
+
+
 def test_a_killed_training_leaves_an_earlier_one_and_goes_on(staged, write_study, tmp_path, monkeypatch):
     options = staged_study(write_study, tmp_path)
     assert train.main([*options, "--seed", "1"]) == 0
