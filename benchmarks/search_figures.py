@@ -134,8 +134,9 @@ def spread_note(study: str) -> str:
     least = f"{found[0]:.2f}x" if all(best) else "no finalist"
     return (
         "What a search finds within one point differs from one training, collection and search to the next, "
-        f"for few test images decide: in {len(paths)} files of `{study}`, of all machines and of earlier recipes "
-        f"too, it is {least} to {found[-1]:.2f}x ([each of them](docs/FIGURES.md#the-whole-line))."
+        f"for few test images decide: in {len(paths)} files of `{study}`, of all machines and of earlier "
+        f"recipes too, it is {least} to {found[-1]:.2f}x "
+        "([each of them](docs/FIGURES.md#the-whole-line))."
     )
 
 
