@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import io
+import json
+import tarfile
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +118,37 @@ def test_the_binary_batches(binary):
         assert validation.labels.tolist() == list(range(10))
         last = np.fromfile(binary / "data_batch_5.bin", dtype=np.uint8).reshape(20, 3073)
         assert np.array_equal(validation.pixels.numpy().reshape(10, -1), last[10:, 1:])
+
+
+def test_the_published_images_are_written_as_binary_batches(tmp_path, load_benchmark):
+    """The package holds a picture a batch, whose rows are images, and the labels of all."""
+    originals = load_benchmark("cifar10_originals")
+    rng = np.random.default_rng(0)
+    n, names = 20, (*originals.TRAIN_BATCHES, "test_batch")
+    images = {name: rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for name in names}
+    labels = [i % 10 for i in range(n)]
+    members = {
+        "train_lables.json": json.dumps(5 * labels).encode(),
+        "test_lables.json": json.dumps(labels).encode(),
+    }
+    for name, pixels in images.items():
+        picture = io.BytesIO()
+        Image.fromarray(pixels.reshape(n, 1024, 3)).save(picture, "png")
+        members[f"{name}.png"] = picture.getvalue()
+    with tarfile.open(tmp_path / "package.tgz", "w:gz") as archive:
+        for name, content in members.items():
+            facts = tarfile.TarInfo(f"package/{name}")
+            facts.size = len(content)
+            archive.addfile(facts, io.BytesIO(content))
+    out = tmp_path / "images"
+    out.mkdir()
+    with tarfile.open(tmp_path / "package.tgz") as archive:
+        originals.write(archive, out)
+    train, validation, test, n_classes = load_cifar10(out)
+    assert (len(train), len(validation), len(test), n_classes) == (90, 10, 20, 10)
+    assert test.labels.tolist() == labels
+    assert np.array_equal(test.pixels.numpy(), images["test_batch"].transpose(0, 3, 1, 2))
+    assert np.array_equal(train.pixels[:10].numpy(), images["data_batch_1"][:10].transpose(0, 3, 1, 2))
 
 
 def test_faults_of_binary_batches(binary):
