@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from profiling.machine import has_vnni, read_machine
 from profiling.store import Store
 from search import run
 from search.certainty import error_of_share
+from search.comparison import compare
 from search.result import SCHEMA_VERSION
 from search.unfinished import UnfinishedRows
 from supernet import OvnasError, Study, train
@@ -43,6 +45,16 @@ def call(command, *options: str) -> tuple[str, str]:
         code = command(list(options))
     assert code == 0, err.getvalue()
     return out.getvalue(), err.getvalue()
+
+
+def measure_briefly(patch: pytest.MonkeyPatch) -> None:
+    """For searches whose speeds nobody reads: measuring takes most of a small search's time."""
+    patch.setattr("search.finalists.compare", partial(compare, copies=2, rounds=2))
+
+
+@pytest.fixture
+def brief(monkeypatch) -> None:
+    measure_briefly(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +228,7 @@ def again(with_data, tmp_path_factory) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("search.mlperf.measure_finalists", judged)
         patch.setattr("search.loadgen.require_loadgen", lambda: None)
+        measure_briefly(patch)
         out, err = call(run.main, *options)
     return Result(folder, options, json.loads(out), err)
 
@@ -253,7 +266,7 @@ def test_loadgen_s_rows_are_found_again_by_a_repeated_search(with_data, again, t
 @pytest.mark.slow
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 2), (OvnasError("another measures"), 0)])
 def test_what_was_measured_is_written_before_it_goes_back(
-    with_data, tmp_path, monkeypatch, capsys, error, code
+    with_data, tmp_path, monkeypatch, capsys, brief, error, code
 ):
     shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
     folder = tmp_path / "runs/tiny/search"
@@ -275,7 +288,7 @@ def test_what_was_measured_is_written_before_it_goes_back(
 
 
 @pytest.mark.slow
-def test_an_interrupted_round_leaves_those_before_it(with_data, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_round_leaves_those_before_it(with_data, tmp_path, monkeypatch, capsys, brief):
     shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
     folder = tmp_path / "runs/tiny/search"
     (folder / "search.json").unlink()
@@ -322,7 +335,7 @@ def test_the_baseline_s_own_architecture_takes_no_finalist_s_place(result):
 
 
 @pytest.mark.slow
-def test_an_error_in_writing_leaves_the_earlier_search(with_data, tmp_path, monkeypatch, capsys):
+def test_an_error_in_writing_leaves_the_earlier_search(with_data, tmp_path, capsys, brief):
     shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
     folder = tmp_path / "runs/tiny/search"
 
@@ -335,11 +348,11 @@ def test_an_error_in_writing_leaves_the_earlier_search(with_data, tmp_path, monk
         raise OSError(28, "No space left on device")
 
     before = written()
-    monkeypatch.setattr("search.report.write_page", full)
-    assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--finalists", "1"]) == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.report.write_page", full)
+        assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--finalists", "1"]) == 2
     assert "the disk is full: free some space" in capsys.readouterr().err
     assert written() == before
-    monkeypatch.undo()
     assert run.main([*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--finalists", "1"]) == 0
     assert written() != before
     assert not list(folder.glob("*.partial"))
@@ -407,7 +420,7 @@ def test_finalists_are_measured_for_the_predictor_too_and_judge_none(with_data):
 
 
 @pytest.mark.slow
-def test_nothing_feasible_gives_the_nearest_and_another_exit_code(with_data, tmp_path, capsys):
+def test_nothing_feasible_gives_the_nearest_and_another_exit_code(with_data, tmp_path, capsys, brief):
     shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
     options = [*with_data.options, "--runs-dir", str(tmp_path / "runs"), "--max-latency", "1us"]
     options.remove("--json")
@@ -423,7 +436,7 @@ def test_nothing_feasible_gives_the_nearest_and_another_exit_code(with_data, tmp
 
 
 @pytest.mark.slow
-def test_what_is_asked_for_besides_is_built_and_measured(with_data, tmp_path):
+def test_what_is_asked_for_besides_is_built_and_measured(with_data, tmp_path, brief):
     shutil.copytree(with_data.folder.parent, tmp_path / "runs/tiny")
     smallest = str(
         load_supernet(Study.load(with_data.options[1]), tmp_path / "runs/tiny/supernet")[0].space.smallest
