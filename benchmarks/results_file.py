@@ -25,9 +25,10 @@ _RECIPES_SINCE = {"cifar10": "2026-11-28"}
 _LATER_KEYS = (("train", "mixup", 0.0),)
 # What tells two files of one study, machine and benchmark apart, by a part of the file's name.
 _NOTES = {
-    "-96px-": ", images enlarged to 96 px, for fewer epochs",
+    "-32px-": ", images of 32 px, compressed as JPEGs",
+    "-96px-": ", images enlarged to 96 px, compressed as JPEGs",
     "-first-": ", measured first (finalists of the front alone; the anchor alone told the machine's speed)",
-    "-mixup-": ", with mixup and from a lower rate, for fewer epochs",
+    "-mixup-": ", with mixup, images of 32 px, compressed as JPEGs",
     "-second-": ", measured second (profiled networks nearly all of middle size)",
     "-narrow-": ", measured first (profiled networks nearly all of middle size; intervals of the predictor "
     "alone, without what networks have drifted)",

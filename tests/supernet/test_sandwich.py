@@ -154,8 +154,8 @@ def test_only_the_largest_drops_out(tiny_images):
 
 def test_random_sub_networks_are_of_all_sizes(rng):
     network = supernet.generate(
-        supernet.models.mobilenet.mobilenet_v2_32px().eval(),
-        torch.zeros(1, 3, 32, 32),
+        supernet.models.mobilenet.mobilenet_v2_cifar10().eval(),
+        torch.zeros(1, 3, 64, 64),
         supernet.SpaceSection(),
     )
     space = network.space

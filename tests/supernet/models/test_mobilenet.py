@@ -6,7 +6,7 @@ from torch import nn
 
 import supernet
 from supernet import Study
-from supernet.models.mobilenet import InvertedResidual, mobilenet_v2, mobilenet_v2_32px
+from supernet.models.mobilenet import InvertedResidual, mobilenet_v2
 
 # Table 2 of the paper: expansion, output channels, blocks, stride of the first.
 TABLE = [
@@ -127,11 +127,3 @@ def test_weights_of_the_original_get_torchvision_s_names(load_benchmark):
     found = load_benchmark("imagenet_mobilenet").renamed(state)
     own = {k: v.shape for k, v in mobilenet_v2().state_dict().items() if not k.startswith("classifier")}
     assert {k: v.shape for k, v in found.items()} == own
-
-
-def test_small_images_keep_a_map_of_4_px_and_the_weights_of_the_large_ones():
-    small = mobilenet_v2_32px().eval()
-    with torch.no_grad():
-        assert small.features(torch.zeros(2, 3, 32, 32)).shape == (2, 1280, 4, 4)
-    large = mobilenet_v2(n_classes=10).state_dict()
-    assert {k: v.shape for k, v in small.state_dict().items()} == {k: v.shape for k, v in large.items()}
